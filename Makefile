@@ -1,0 +1,38 @@
+# rackboot: every target does its own set-up. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+
+STAMPS := node_modules/.rackboot
+ADDON := dist/src/native/rackboot.node
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | while IFS=$$'\t' read -r t d; do printf '  make %-14s %s\n' "$$t" "$$d"; done
+
+.PHONY: packages
+packages: ## Install the Debian packages that building, testing and the demo need
+	@test/setup/packages.sh build test
+
+$(STAMPS)/npm: package.json package-lock.json
+	@echo "setup: npm packages"
+	@npm ci --no-fund --no-audit
+	@mkdir -p $(@D) && touch $@
+
+.PHONY: build
+build: $(STAMPS)/npm ## Build the daemon and its native part into dist/
+	@test/setup/packages.sh build
+	@npm run --silent build
+	@$(MAKE) --no-print-directory -C src/native
+
+.PHONY: lint
+lint: $(STAMPS)/npm ## Check types, style, import layers and C++ formatting
+	@npm run --silent typecheck
+	@npm run --silent lint
+	@$(MAKE) --no-print-directory -C src/native lint
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf dist
+	@$(MAKE) --no-print-directory -C src/native clean

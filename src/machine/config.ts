@@ -1,0 +1,85 @@
+import type { Ipv4, Iqn, VolumeName } from "./identifiers.ts";
+import type { Machine } from "./machine.ts";
+
+/**
+ * What rackboot.yaml says, after reading: names are branded, sizes are octets, times are milliseconds, relative paths
+ * are absolute. {@link "./config-schema.ts"} is the file's own shape; docs/configuration.md explains every key.
+ */
+export interface Config {
+  readonly network: NetworkConfig;
+  readonly dhcp: DhcpConfig;
+  readonly tftp: TftpConfig;
+  readonly http: HttpConfig;
+  readonly iscsi: IscsiConfig;
+  readonly storage: { readonly path: string };
+  readonly volumes: ReadonlyMap<VolumeName, VolumeConfig>;
+  readonly machines: readonly Machine[];
+}
+
+export interface NetworkConfig {
+  readonly interface: string;
+  readonly address: Ipv4;
+  /** 0 to 32. */
+  readonly prefixLength: number;
+  readonly manage: boolean;
+  readonly vlan?: number;
+}
+
+/** Infinite leases are `Infinity`. */
+export type DurationMs = number;
+
+export interface DhcpConfig {
+  readonly mode: "server" | "proxy" | "off";
+  readonly range?: { readonly first: Ipv4; readonly last: Ipv4 };
+  readonly leaseMs: DurationMs;
+  readonly unknown: "ignore" | "lease" | "pending";
+  readonly router?: Ipv4;
+  readonly dns: readonly Ipv4[];
+  readonly domain?: string;
+  readonly ntp: readonly Ipv4[];
+  readonly mtu?: number;
+  /** Option number -> its octets, ready for the wire. */
+  readonly options: ReadonlyMap<number, Uint8Array>;
+  readonly relay: boolean;
+  /** Not 67 only in tests and development. */
+  readonly port: number;
+}
+
+export interface TftpConfig {
+  /** 0: the system chooses. */
+  readonly port: number;
+  /** Folder of extra static files that every client may read. */
+  readonly root?: string;
+  readonly windowsize: number;
+  readonly upload?: string;
+}
+
+export interface HttpConfig {
+  readonly port: number;
+  readonly https?: { readonly port: number; readonly certificate: string; readonly key: string };
+}
+
+export interface IscsiConfig {
+  readonly port: number;
+  readonly prefix: Iqn;
+  readonly portals: readonly Ipv4[];
+  readonly threads: number;
+  readonly memoryBytes: number;
+  readonly secrets?: string;
+}
+
+export type VolumeSource =
+  | { readonly kind: "sparse"; readonly sizeBytes: number }
+  | { readonly kind: "clone"; readonly origin: string; readonly sizeBytes?: number }
+  | { readonly kind: "file"; readonly path: string };
+
+export interface VolumeConfig {
+  readonly source: VolumeSource;
+  readonly readOnly: boolean;
+  readonly shared: boolean;
+  readonly blockSize: 512 | 4096;
+  readonly writeCache: boolean;
+  readonly thin: boolean;
+  readonly removable: boolean;
+  readonly serial?: string;
+}

@@ -1,0 +1,192 @@
+import { loadAddon } from "./addon.ts";
+
+/**
+ * The door to the iSCSI data plane: C++ threads, each with an io_uring of its own, that own every iSCSI socket.
+ *
+ * What crosses: login and text PDUs, commands off the hot path, events, counters. What never crosses: sockets, and the
+ * payload of READ and WRITE. Calls are plain data in; answers that take time come back as events, batched.
+ */
+
+/** Unique for the life of the process; never reused. */
+export type ConnectionId = number;
+/** Names an open volume inside the data plane. */
+export type VolumeId = number;
+/** Names a command that was passed up, until it is answered. */
+export type TaskId = number;
+
+export interface DataPlaneOptions {
+  /** Data threads, each with a ring. At least 1. */
+  readonly threads: number;
+  /** Bound of all data buffers, octets. */
+  readonly memoryBytes: number;
+  /** Called on the JavaScript thread with everything that happened since the last call, in order. Must not throw. */
+  readonly onEvents: (events: readonly DataPlaneEvent[]) => void;
+}
+
+/** What the kernel offers; `missing` says in a person's words what does without. */
+export interface RingCapabilities {
+  readonly kernel: string;
+  readonly features: readonly string[];
+  readonly missing: readonly string[];
+}
+
+export interface VolumeSpec {
+  readonly path: string;
+  /** 0: as large as the file is. */
+  readonly sizeBytes: number;
+  readonly blockSize: 512 | 4096;
+  readonly readOnly: boolean;
+  /** WCE=1: a write is acknowledged when the page cache has it. Otherwise every write is followed by fdatasync. */
+  readonly writeCache: boolean;
+  /** UNMAP punches holes. */
+  readonly thin: boolean;
+}
+
+export interface LunMapping {
+  readonly lun: number;
+  readonly volume: VolumeId;
+  readonly readOnly: boolean;
+}
+
+/** What login negotiated (RFC 7143, 13), handed over once. Lengths are octets. */
+export interface SessionParameters {
+  readonly discovery: boolean;
+  /** The initiator's MaxRecvDataSegmentLength: the longest data segment that we may send. */
+  readonly maxSendDataSegmentLength: number;
+  /** Ours: the longest data segment that we accept. */
+  readonly maxRecvDataSegmentLength: number;
+  readonly maxBurstLength: number;
+  readonly firstBurstLength: number;
+  readonly maxOutstandingR2T: number;
+  readonly initialR2T: boolean;
+  readonly immediateData: boolean;
+  readonly headerDigest: boolean;
+  readonly dataDigest: boolean;
+  /** The StatSN of the next response, and the CmdSN that the first command will carry. */
+  readonly statSN: number;
+  readonly expCmdSN: number;
+}
+
+/** Why a connection ended, in one word that metrics can count. */
+export type CloseReason =
+  | "peer-closed"
+  | "logout"
+  | "dropped"
+  | "io-error"
+  | "protocol-error"
+  | "digest-error"
+  | "login-timeout"
+  | "keepalive"
+  | "shutdown";
+
+export type DataPlaneEvent =
+  | {
+      readonly type: "accepted";
+      readonly connection: ConnectionId;
+      readonly portal: number;
+      readonly peerAddress: string;
+      readonly peerPort: number;
+      readonly localAddress: string;
+      readonly localPort: number;
+    }
+  /** A PDU that is not the data plane's to answer: every PDU before the full-feature phase, Text requests in it. */
+  | { readonly type: "pdu"; readonly connection: ConnectionId; readonly header: Uint8Array; readonly data: Uint8Array }
+  /** A SCSI command off the hot path, with its whole data-out. `volume` is undefined for a LUN that the session lacks. */
+  | {
+      readonly type: "command";
+      readonly connection: ConnectionId;
+      readonly task: TaskId;
+      readonly lun: number;
+      readonly volume: VolumeId | undefined;
+      readonly cdb: Uint8Array;
+      readonly dataOut: Uint8Array;
+      readonly expectedDataLength: number;
+    }
+  /** The first READ of this connection was answered. */
+  | { readonly type: "first-read"; readonly connection: ConnectionId; readonly lun: number }
+  /** Always the last event of a connection; nothing of it is in flight any more, not even a write. */
+  | { readonly type: "closed"; readonly connection: ConnectionId; readonly reason: CloseReason; readonly detail: string }
+  /** The volume is offline: a flush failed or its file is gone. It stays so until it is opened anew. */
+  | { readonly type: "volume-failed"; readonly volume: VolumeId; readonly reason: string }
+  | { readonly type: "volume-full"; readonly volume: VolumeId }
+  | { readonly type: "task-management"; readonly connection: ConnectionId; readonly function: number; readonly response: number };
+
+/** The answer to a `command` event. `sense` is sense data without the two-octet length; `data` is cut to what was asked for. */
+export interface CommandResult {
+  /** SAM-5, 5.3.1: 0x00 GOOD, 0x02 CHECK CONDITION, 0x08 BUSY, 0x18 RESERVATION CONFLICT. */
+  readonly status: number;
+  readonly data?: Uint8Array;
+  readonly sense?: Uint8Array;
+}
+
+export interface VolumeCounters {
+  readonly volume: VolumeId;
+  readonly readOps: number;
+  readonly readBytes: number;
+  readonly writeOps: number;
+  readonly writeBytes: number;
+  readonly flushOps: number;
+  readonly errors: number;
+}
+
+export interface DataPlaneCounters {
+  readonly connections: number;
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+  readonly commandsPassedUp: number;
+  readonly protocolErrors: number;
+  readonly bufferBytes: number;
+  /** Payload octets that user space copied: the number that says whether the path is zero-copy. */
+  readonly payloadBytesCopied: number;
+  readonly volumes: readonly VolumeCounters[];
+}
+
+/** Errors that the system gave carry its `code` (EADDRINUSE, EACCES, ENOENT, ...) and a message with the next step. */
+export interface DataPlane {
+  readonly capabilities: RingCapabilities;
+
+  /** Opens a portal; port 0 lets the system choose. `portal` comes back in `accepted` events. Returns the port. Throws. */
+  listen(portal: number, address: string, port: number): number;
+  /** Stops accepting on a portal; its connections go on. */
+  unlisten(portal: number): void;
+
+  /** Throws if the file cannot be opened as the spec says. */
+  openVolume(spec: VolumeSpec): VolumeId;
+  /** Resolves when nothing in flight uses the file any more; commands after the call get LOGICAL UNIT NOT SUPPORTED. */
+  closeVolume(volume: VolumeId): Promise<void>;
+  /** The file has grown (or its read-only mark changed); in force when the promise resolves. */
+  updateVolume(volume: VolumeId, change: { readonly sizeBytes?: number; readonly readOnly?: boolean }): Promise<void>;
+  /** Holds new commands of a volume back and resolves when those in flight are done and flushed; {@link thaw} lets them go. */
+  freeze(volume: VolumeId): Promise<void>;
+  thaw(volume: VolumeId): void;
+
+  /** Before the full-feature phase: sends a whole PDU (header with AHS, and data without padding) as it is. */
+  sendLoginPdu(connection: ConnectionId, header: Uint8Array, data: Uint8Array): void;
+  /** Sends the last login response and enters the full-feature phase in one step, so that no command can come between. */
+  enterFullFeature(
+    connection: ConnectionId,
+    header: Uint8Array,
+    data: Uint8Array,
+    session: SessionParameters,
+    luns: readonly LunMapping[],
+  ): void;
+  /** Replaces what the session sees. */
+  setLuns(connection: ConnectionId, luns: readonly LunMapping[]): void;
+  /** In the full-feature phase: sends a response PDU; StatSN, ExpCmdSN and MaxCmdSN (octets 24 to 35) are filled in. */
+  sendPdu(connection: ConnectionId, header: Uint8Array, data: Uint8Array): void;
+  /** Answers a `command` event, exactly once. An answer to a task that was aborted meanwhile is dropped. */
+  completeCommand(connection: ConnectionId, task: TaskId, result: CommandResult): void;
+  /** Every session that sees the volume reports it once (SAM-5, 5.14), except `except`. */
+  raiseUnitAttention(volume: VolumeId, asc: number, ascq: number, except?: ConnectionId): void;
+  /** Ends a connection; `closed` follows when its last write is done. Unknown connections are ignored. */
+  drop(connection: ConnectionId, detail: string): void;
+
+  counters(): DataPlaneCounters;
+  /** Ends every connection (what was received is finished first) and every thread. */
+  close(): Promise<void>;
+}
+
+/** Throws an error with the next step where the kernel's io_uring cannot carry it. */
+export function openDataPlane(options: DataPlaneOptions): DataPlane {
+  return loadAddon().openDataPlane(options);
+}

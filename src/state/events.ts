@@ -1,0 +1,133 @@
+import type { FirmwareKind } from "../machine/firmware.ts";
+import type { Ipv4, Iqn, Mac, MachineName, VolumeName } from "../machine/identifiers.ts";
+
+/** What a file is to a boot; the timeline's stages are read from it. */
+export type FileRole = "loader" | "config" | "kernel" | "initramfs" | "other";
+export type Transport = "tftp" | "http";
+
+/** The stages of a boot in the order a healthy machine passes them. */
+export const BOOT_STAGES = ["discover", "offer", "loader", "config", "kernel", "initramfs", "login", "first-read", "up"] as const;
+export type BootStage = (typeof BOOT_STAGES)[number];
+
+interface Who {
+  /** Absent where the peer is no machine of ours. */
+  readonly machine?: MachineName;
+}
+
+/**
+ * Everything that happens, as plain data. Services emit; the reducer is the only reader that makes state of it, the log
+ * the only one that makes sentences of it. An event says what was, never what somebody should do.
+ */
+export type StateEvent =
+  // DHCP. `firmware` is absent when an initramfs or a running system asks.
+  | (Who & { readonly type: "dhcp.discovered"; readonly mac: Mac; readonly firmware?: FirmwareKind; readonly vendorClass?: string })
+  | (Who & {
+      readonly type: "dhcp.offered";
+      readonly mac: Mac;
+      readonly address: Ipv4;
+      readonly firmware?: FirmwareKind;
+      readonly file?: string;
+    })
+  | (Who & {
+      readonly type: "dhcp.acknowledged";
+      readonly mac: Mac;
+      readonly address: Ipv4;
+      readonly firmware?: FirmwareKind;
+      readonly leaseMs: number;
+    })
+  | (Who & { readonly type: "dhcp.refused"; readonly mac: Mac; readonly reason: string })
+  | (Who & { readonly type: "dhcp.ignored"; readonly mac?: Mac; readonly reason: string })
+  | (Who & { readonly type: "dhcp.released"; readonly mac: Mac; readonly address: Ipv4 })
+  | (Who & { readonly type: "dhcp.declined"; readonly mac: Mac; readonly address: Ipv4 })
+  // Boot files, over TFTP and HTTP alike. `transfer` is unique while the daemon runs.
+  | (Who & {
+      readonly type: "transfer.started";
+      readonly transfer: number;
+      readonly transport: Transport;
+      readonly address: Ipv4;
+      readonly path: string;
+      readonly role: FileRole;
+      readonly sizeBytes: number;
+    })
+  | (Who & { readonly type: "transfer.progressed"; readonly transfer: number; readonly sentBytes: number })
+  | (Who & {
+      readonly type: "transfer.finished";
+      readonly transfer: number;
+      readonly transport: Transport;
+      readonly address: Ipv4;
+      readonly path: string;
+      readonly role: FileRole;
+      readonly sentBytes: number;
+      readonly elapsedMs: number;
+    })
+  | (Who & {
+      readonly type: "transfer.failed";
+      readonly transfer: number;
+      readonly transport: Transport;
+      readonly address: Ipv4;
+      readonly path: string;
+      readonly role: FileRole;
+      readonly reason: string;
+    })
+  | (Who & {
+      readonly type: "file.refused";
+      readonly transport: Transport;
+      readonly address: Ipv4;
+      readonly path: string;
+      readonly reason: string;
+    })
+  // iSCSI. `connection` is unique while the daemon runs.
+  | (Who & {
+      readonly type: "iscsi.login";
+      readonly connection: number;
+      readonly initiator: Iqn;
+      readonly target: Iqn;
+      readonly peer: string;
+      readonly reinstated: boolean;
+    })
+  | (Who & { readonly type: "iscsi.discovery"; readonly connection: number; readonly initiator: Iqn; readonly peer: string })
+  | (Who & {
+      readonly type: "iscsi.refused";
+      readonly initiator?: string;
+      readonly target?: string;
+      readonly peer: string;
+      readonly reason: string;
+    })
+  | (Who & { readonly type: "iscsi.firstRead"; readonly connection: number })
+  | (Who & { readonly type: "iscsi.closed"; readonly connection: number; readonly reason: string })
+  // Disks.
+  | { readonly type: "volume.opened"; readonly volume: VolumeName; readonly sizeBytes: number }
+  | { readonly type: "volume.failed"; readonly volume: VolumeName; readonly reason: string }
+  | { readonly type: "volume.full"; readonly volume: VolumeName }
+  // A malformed packet: a counter, and a reason a person can read.
+  | {
+      readonly type: "peer.malformed";
+      readonly service: "dhcp" | "tftp" | "http" | "iscsi";
+      readonly peer: string;
+      readonly reason: string;
+    }
+  // The boot object (machine/boots.ts).
+  | { readonly type: "boot.began"; readonly machine: MachineName; readonly boot: number; readonly firmware?: FirmwareKind }
+  | { readonly type: "boot.reached"; readonly machine: MachineName; readonly boot: number; readonly stage: BootStage }
+  | {
+      readonly type: "boot.abandoned";
+      readonly machine: MachineName;
+      readonly boot: number;
+      readonly stage: BootStage;
+      readonly reason: string;
+    }
+  // The daemon itself.
+  | { readonly type: "config.loaded"; readonly file: string; readonly machines: number; readonly volumes: number }
+  | { readonly type: "config.rejected"; readonly file: string; readonly problems: readonly string[] }
+  | { readonly type: "service.started"; readonly service: string; readonly detail: string }
+  | { readonly type: "service.failed"; readonly service: string; readonly reason: string }
+  | { readonly type: "daemon.ready" }
+  | { readonly type: "daemon.stopping"; readonly reason: string };
+
+export type EventType = StateEvent["type"];
+
+/** An event with the time it happened at, in milliseconds since the epoch. */
+export type TimedEvent = StateEvent & { readonly atMs: number };
+
+/** What a service is given to tell what happened. It never throws and never blocks. */
+export type Emit = (event: StateEvent) => void;
