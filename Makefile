@@ -32,6 +32,27 @@ lint: $(STAMPS)/npm ## Check types, style, import layers and C++ formatting
 	@npm run --silent lint
 	@$(MAKE) --no-print-directory -C src/native lint
 
+.PHONY: test
+test: build ## Everything: lint, unit, native, peers, whole machines (under 45 minutes on 2 cores)
+	@test/setup/packages.sh build demo test
+	@$(MAKE) --no-print-directory lint
+	@node test/run.ts unit native peers netboot
+
+.PHONY: test-long
+test-long: build ## What takes hours: soaks, many kills, long fuzzing; records under test/results/
+	@test/setup/packages.sh build demo test
+	@node test/run.ts long
+
+.PHONY: demo
+demo: build ## Watch a machine without a disk boot Linux from this one
+	@test/setup/packages.sh build demo
+	@node test/demo/demo.ts
+
+.PHONY: bench
+bench: build ## Our target, tgt and istgt side by side: rates and processor time
+	@test/setup/packages.sh build test
+	@node test/bench/bench.ts
+
 .PHONY: clean
 clean: ## Remove what was built
 	rm -rf dist
