@@ -1,6 +1,28 @@
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { loadAddon } from "./addon.ts";
+
+/** The oldest Node that has all this daemon uses; package.json pins a newer one. */
+const OLDEST_NODE_MAJOR = 24;
 
 /** execve(2): this process becomes `file`, with the same pid, so that signals and supervisors keep what they hold. Throws. */
 export function replaceProcess(file: string, args: readonly string[]): never {
   return loadAddon().replaceProcess(file, args);
+}
+
+/**
+ * Returns if this Node is new enough; otherwise becomes the pinned Node of node_modules with the same arguments, or ends
+ * the process with the next step where that is missing.
+ */
+export function usePinnedNode(): void {
+  const major = Number(process.versions.node.split(".")[0]);
+  if (major >= OLDEST_NODE_MAJOR) return;
+  const pinned = fileURLToPath(new URL("../../../node_modules/node/bin/node", import.meta.url));
+  if (!existsSync(pinned)) {
+    process.stderr.write(
+      `rackboot needs Node ${OLDEST_NODE_MAJOR} or newer and found ${process.version}; run "npm ci" to get the pinned one.\n`,
+    );
+    process.exit(1);
+  }
+  replaceProcess(pinned, [pinned, ...process.execArgv, ...process.argv.slice(1)]);
 }

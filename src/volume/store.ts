@@ -84,7 +84,14 @@ export class VolumeStore {
       writeCache: config.writeCache,
       thin: config.thin,
     });
-    const volume: OpenVolume = { name, id, path, sizeBytes: sizeOf(path, config.blockSize), config, ...identity(entry.uuid, config.serial) };
+    const volume: OpenVolume = {
+      name,
+      id,
+      path,
+      sizeBytes: sizeOf(path, config.blockSize),
+      config,
+      ...identity(entry.uuid, config.serial),
+    };
     this.#open.set(name, volume);
     this.#byId.set(id, volume);
     this.#emit({ type: "volume.opened", volume: name, sizeBytes: volume.sizeBytes });
@@ -104,7 +111,8 @@ export class VolumeStore {
     }
     const origin = source.origin as VolumeName;
     const originConfig = settings.volumes.get(origin);
-    const originPath = originConfig === undefined ? volumePath(settings.storage, origin) : await this.#ensureFile(settings, origin, originConfig);
+    const originPath =
+      originConfig === undefined ? volumePath(settings.storage, origin) : await this.#ensureFile(settings, origin, originConfig);
     const serving = this.#open.get(origin);
     // A clone of a live disk is taken at one instant: what is in flight ends first, what comes next waits.
     if (serving !== undefined) await this.#dataPlane.freeze(serving.id);

@@ -1,0 +1,9 @@
+#!/usr/bin/env node
+import { usePinnedNode } from "./native/process.ts";
+
+// The state database needs node:sqlite. An older Node (a distribution's own) hands over to the one this package pins,
+// before anything that needs it is loaded.
+usePinnedNode();
+
+const { runCli } = await import("./cli/index.ts");
+process.exitCode = await runCli(process.argv);
