@@ -32,13 +32,15 @@ export class ByteWriter {
 
   u8(value: number): this {
     ByteWriter.#check(value, 8);
-    this.#view.setUint8(this.#reserve(1), value);
+    const at = this.#reserve(1);
+    this.#view.setUint8(at, value);
     return this;
   }
 
   u16(value: number): this {
     ByteWriter.#check(value, 16);
-    this.#view.setUint16(this.#reserve(2), value);
+    const at = this.#reserve(2);
+    this.#view.setUint16(at, value);
     return this;
   }
 
@@ -52,13 +54,15 @@ export class ByteWriter {
 
   u32(value: number): this {
     ByteWriter.#check(value, 32);
-    this.#view.setUint32(this.#reserve(4), value);
+    const at = this.#reserve(4);
+    this.#view.setUint32(at, value);
     return this;
   }
 
   u64(value: bigint): this {
     if (value < 0n || value >= 1n << 64n) throw new RangeError(`${value} does not fit in 64 bits`);
-    this.#view.setBigUint64(this.#reserve(8), value);
+    const at = this.#reserve(8);
+    this.#view.setBigUint64(at, value);
     return this;
   }
 

@@ -54,7 +54,9 @@ describe("identifiers", () => {
 
   it("gives back the same octets for every MAC and address", () => {
     fc.assert(
-      fc.property(fc.uint8Array({ minLength: 6, maxLength: 6 }), (bytes) => expect(macToBytes(macFromBytes(bytes))).toEqual(bytes)),
+      fc.property(fc.uint8Array({ minLength: 6, maxLength: 6 }), (bytes) => {
+        expect(macToBytes(macFromBytes(bytes))).toEqual(bytes);
+      }),
     );
     fc.assert(
       fc.property(fc.uint8Array({ minLength: 4, maxLength: 4 }), (bytes) => {
