@@ -1,12 +1,11 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { existsSync, readFileSync, statSync } from "node:fs";
-import type { DatabaseSync } from "node:sqlite";
-import type { VolumeConfig } from "../machine/config.ts";
+import type { VolumeConfig, VolumeSource } from "../machine/config.ts";
 import type { VolumeName } from "../machine/identifiers.ts";
 import type { DataPlane, VolumeId } from "../native/data-plane.ts";
 import type { Emit } from "../state/events.ts";
-import { VolumeCatalogue } from "./catalogue.ts";
-import { createClone, createSparse, VolumeError, volumePath } from "./files.ts";
+import { appearVolume, createCopy, createSparse, removeLeftovers, VolumeError } from "./files.ts";
+import { diskPath, parseOrigin, readRecord, snapshotPath, type VolumeRecord } from "./layout.ts";
 
 /** A volume that is being served: what the initiator is told of it, and its name inside the data plane. */
 export interface OpenVolume {
@@ -33,17 +32,20 @@ export interface VolumeStoreSettings {
  */
 export class VolumeStore {
   readonly #dataPlane: DataPlane;
-  readonly #catalogue: VolumeCatalogue;
   readonly #emit: Emit;
   readonly #now: () => number;
   readonly #open = new Map<VolumeName, OpenVolume>();
   readonly #byId = new Map<VolumeId, OpenVolume>();
 
-  constructor(parts: { dataPlane: DataPlane; database: DatabaseSync; emit: Emit; now: () => number }) {
+  constructor(parts: { readonly dataPlane: DataPlane; readonly emit: Emit; readonly now: () => number }) {
     this.#dataPlane = parts.dataPlane;
-    this.#catalogue = new VolumeCatalogue(parts.database);
     this.#emit = parts.emit;
     this.#now = parts.now;
+  }
+
+  /** Clears away what a crash left. Once, before the first {@link apply}. */
+  async recover(storage: string): Promise<void> {
+    await removeLeftovers(storage);
   }
 
   get(name: VolumeName): OpenVolume | undefined {
@@ -74,8 +76,7 @@ export class VolumeStore {
   }
 
   async #openOne(settings: VolumeStoreSettings, name: VolumeName, config: VolumeConfig): Promise<void> {
-    const path = await this.#ensureFile(settings, name, config);
-    const entry = this.#catalogue.ensure(name, this.#now());
+    const { path, record } = await this.#ensure(settings, name, config);
     const id = this.#dataPlane.openVolume({
       path,
       sizeBytes: 0,
@@ -90,38 +91,60 @@ export class VolumeStore {
       path,
       sizeBytes: sizeOf(path, config.blockSize),
       config,
-      ...identity(entry.uuid, config.serial),
+      ...identity(record.uuid, config.serial),
     };
     this.#open.set(name, volume);
     this.#byId.set(id, volume);
     this.#emit({ type: "volume.opened", volume: name, sizeBytes: volume.sizeBytes });
   }
 
-  async #ensureFile(settings: VolumeStoreSettings, name: VolumeName, config: VolumeConfig): Promise<string> {
+  /** Where the volume's blocks are, and who it is; made now if this is its first use. */
+  async #ensure(
+    settings: VolumeStoreSettings,
+    name: VolumeName,
+    config: VolumeConfig,
+  ): Promise<{ readonly path: string; readonly record: VolumeRecord }> {
+    const { storage } = settings;
     const { source } = config;
-    if (source.kind === "file") {
-      if (!existsSync(source.path)) throw new VolumeError(`${source.path} does not exist; create it or correct "file:"`);
-      return source.path;
+    const path = source.kind === "file" ? source.path : diskPath(storage, name);
+    if (source.kind === "file" && !existsSync(path)) throw new VolumeError(`${path} does not exist; create it or correct "file:"`);
+    const known = readRecord(storage, name);
+    if (known !== undefined) return { path, record: known };
+    const record: VolumeRecord = {
+      uuid: randomUUID(),
+      createdMs: this.#now(),
+      ...(source.kind === "clone" && { origin: source.origin }),
+    };
+    if (source.kind === "file") await appearVolume(storage, name, record, async () => {});
+    else if (source.kind === "sparse") await appearVolume(storage, name, record, (file) => createSparse(file, source.sizeBytes));
+    else await this.#clone(settings, name, record, source);
+    return { path, record };
+  }
+
+  async #clone(
+    settings: VolumeStoreSettings,
+    name: VolumeName,
+    record: VolumeRecord,
+    source: Extract<VolumeSource, { kind: "clone" }>,
+  ): Promise<void> {
+    const { storage } = settings;
+    const origin = parseOrigin(source.origin);
+    if (origin.snapshot !== undefined) {
+      const path = snapshotPath(storage, origin.volume, origin.snapshot);
+      await appearVolume(storage, name, record, (file) => createCopy(file, path, source.sizeBytes));
+      return;
     }
-    const path = volumePath(settings.storage, name);
-    if (existsSync(path)) return path;
-    if (source.kind === "sparse") {
-      await createSparse(path, source.sizeBytes);
-      return path;
-    }
-    const origin = source.origin as VolumeName;
-    const originConfig = settings.volumes.get(origin);
-    const originPath =
-      originConfig === undefined ? volumePath(settings.storage, origin) : await this.#ensureFile(settings, origin, originConfig);
-    const serving = this.#open.get(origin);
+    const configured = settings.volumes.get(origin.volume);
+    const path =
+      configured === undefined ? diskPath(storage, origin.volume) : (await this.#ensure(settings, origin.volume, configured)).path;
+    const serving = this.#open.get(origin.volume);
     // A clone of a live disk is taken at one instant: what is in flight ends first, what comes next waits.
     if (serving !== undefined) await this.#dataPlane.freeze(serving.id);
     try {
-      await createClone(path, originPath, source.sizeBytes);
+      await appearVolume(storage, name, record, (file) => createCopy(file, path, source.sizeBytes));
     } finally {
       if (serving !== undefined) this.#dataPlane.thaw(serving.id);
     }
-    return path;
   }
 
   async #close(volume: OpenVolume): Promise<void> {
