@@ -1,0 +1,63 @@
+import type { FirmwareKind } from "../machine/firmware.ts";
+import { ARCHITECTURE, IPXE, type OptionMap, readOption, USER_CLASS, VENDOR_CLASS } from "./options.ts";
+
+/**
+ * Who asks. Firmware says so in its vendor class (option 60: RFC 4578, 3 and UEFI 2.10, 24.7.2), iPXE in its user class
+ * (option 77) or by its own option 175. Whoever says neither is an initramfs or a running system.
+ */
+
+interface Platform {
+  /** As ROM or UEFI network stack; absent where that cannot exist. */
+  readonly native: FirmwareKind;
+  readonly ipxe: FirmwareKind;
+}
+
+const BIOS: Platform = { native: "bios-pxe", ipxe: "ipxe-bios" };
+
+/** By option 93: IANA registry "Processor Architecture Types" (RFC 4578, 2.1; RFC 5970, 3.3). */
+const PLATFORMS: ReadonlyMap<number, Platform> = new Map<number, Platform>([
+  [0, BIOS],
+  [7, { native: "uefi-x64-pxe", ipxe: "ipxe-uefi-x64" }],
+  // EFI BC by the registry, x86-64 UEFI by every machine that sends it.
+  [9, { native: "uefi-x64-pxe", ipxe: "ipxe-uefi-x64" }],
+  [11, { native: "uefi-arm64-pxe", ipxe: "ipxe-uefi-arm64" }],
+  [16, { native: "uefi-x64-http", ipxe: "ipxe-uefi-x64" }],
+  [19, { native: "uefi-arm64-http", ipxe: "ipxe-uefi-arm64" }],
+]);
+
+const PXE_CLIENT = "PXEClient";
+const HTTP_CLIENT = "HTTPClient";
+
+/** RFC 3004, 4 puts a length before each class; iPXE sends the bare word. */
+const IPXE_USER_CLASSES: readonly string[] = ["iPXE", "\x04iPXE"];
+
+function isIpxe(options: OptionMap): boolean {
+  const userClass = options.get(USER_CLASS.code);
+  return options.has(IPXE.code) || (userClass !== undefined && IPXE_USER_CLASSES.includes(Buffer.from(userClass).toString("latin1")));
+}
+
+/** Undefined: no firmware, or firmware that we have nothing for. Throws DhcpFormatError for options that are malformed. */
+export function recogniseFirmware(options: OptionMap): FirmwareKind | undefined {
+  const ipxe = isIpxe(options);
+  const vendorClass = readOption(options, VENDOR_CLASS) ?? "";
+  if (!ipxe && !vendorClass.startsWith(PXE_CLIENT) && !vendorClass.startsWith(HTTP_CLIENT)) return undefined;
+  const architectures = readOption(options, ARCHITECTURE) ?? [architectureOf(vendorClass)];
+  const platform = architectures.map((number) => PLATFORMS.get(number)).find((found) => found !== undefined);
+  return ipxe ? platform?.ipxe : platform?.native;
+}
+
+/** `PXEClient:Arch:00007:UNDI:003001`, for the ROMs that send no option 93; without either a ROM is a BIOS's. */
+function architectureOf(vendorClass: string): number {
+  return Number(/:Arch:([0-9]{5})/.exec(vendorClass)?.[1] ?? 0);
+}
+
+export function isIpxeKind(kind: FirmwareKind): boolean {
+  return kind.startsWith("ipxe");
+}
+
+/** What a reply's option 60 must say to firmware of this kind, if anything must be said. */
+export function isHttpKind(kind: FirmwareKind): boolean {
+  return kind.endsWith("-http");
+}
+
+export { HTTP_CLIENT, PXE_CLIENT };
