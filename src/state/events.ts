@@ -1,13 +1,12 @@
+import type { BootStage } from "../machine/boots.ts";
 import type { FirmwareKind } from "../machine/firmware.ts";
 import type { Ipv4, Iqn, Mac, MachineName, VolumeName } from "../machine/identifiers.ts";
+
+export { BOOT_STAGES, type BootStage } from "../machine/boots.ts";
 
 /** What a file is to a boot; the timeline's stages are read from it. */
 export type FileRole = "loader" | "config" | "kernel" | "initramfs" | "other";
 export type Transport = "tftp" | "http";
-
-/** The stages of a boot in the order a healthy machine passes them. */
-export const BOOT_STAGES = ["discover", "offer", "loader", "config", "kernel", "initramfs", "login", "first-read", "up"] as const;
-export type BootStage = (typeof BOOT_STAGES)[number];
 
 interface Who {
   /** Absent where the peer is no machine of ours. */
@@ -117,7 +116,12 @@ export type StateEvent =
       readonly reason: string;
     }
   // The daemon itself.
-  | { readonly type: "config.loaded"; readonly file: string; readonly machines: number; readonly volumes: number }
+  | {
+      readonly type: "config.loaded";
+      readonly file: string;
+      readonly machines: readonly MachineName[];
+      readonly volumes: readonly VolumeName[];
+    }
   | { readonly type: "config.rejected"; readonly file: string; readonly problems: readonly string[] }
   | { readonly type: "service.started"; readonly service: string; readonly detail: string }
   | { readonly type: "service.failed"; readonly service: string; readonly reason: string }

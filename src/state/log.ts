@@ -1,0 +1,134 @@
+import { type Logger, pino } from "pino";
+import pretty from "pino-pretty";
+import { formatDuration, formatSize } from "../machine/config-values.ts";
+import type { EventType, StateEvent, TimedEvent } from "./events.ts";
+import type { Store } from "./store.ts";
+
+export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+export type LogFormat = "text" | "json";
+
+type EventOf<T extends EventType> = Extract<StateEvent, { type: T }>;
+
+interface Line<E> {
+  readonly level: LogLevel;
+  /** One sentence for a person; the event's fields stand beside it for machines. */
+  readonly sentence: (event: E) => string;
+}
+
+type Lines = { readonly [T in EventType]: Line<EventOf<T>> | undefined };
+
+/** `machine uqbar (52:54:00:16:00:10)`, as far as it is known. */
+function who(event: { readonly machine?: string; readonly mac?: string; readonly address?: string }): string {
+  const hint = event.mac ?? event.address;
+  if (event.machine !== undefined) return event.machine;
+  return hint === undefined ? "somebody" : `stranger ${hint}`;
+}
+
+function size(bytes: number): string {
+  for (const [unit, factor] of [
+    ["GiB", 1024 ** 3],
+    ["MiB", 1024 ** 2],
+    ["KiB", 1024],
+  ] as const) {
+    if (bytes >= factor) return `${(bytes / factor).toFixed(1)} ${unit}`;
+  }
+  return `${bytes} octets`;
+}
+
+function lines(level: LogLevel): <E>(sentence: (event: E) => string) => Line<E> {
+  return (sentence) => ({ level, sentence });
+}
+
+const debug = lines("debug");
+const info = lines("info");
+const warn = lines("warn");
+const error = lines("error");
+
+/** One row an event: how much it matters, and what a person is told. Undefined: nothing is. */
+const LINES: Lines = {
+  "dhcp.discovered": debug((event) => `${who(event)} asks for an address${event.firmware === undefined ? "" : ` (${event.firmware})`}`),
+  "dhcp.offered": info((event) => `${who(event)} is offered ${event.address}${event.file === undefined ? "" : ` and ${event.file}`}`),
+  "dhcp.acknowledged": info((event) => `${who(event)} has ${event.address}, lease ${formatDuration(event.leaseMs)}`),
+  "dhcp.refused": warn((event) => `${who(event)} is refused an address: ${event.reason}`),
+  "dhcp.ignored": debug((event) => `DHCP from ${who(event)} is ignored: ${event.reason}`),
+  "dhcp.released": info((event) => `${who(event)} gives ${event.address} back`),
+  "dhcp.declined": warn((event) => `${who(event)} declines ${event.address}: somebody else uses it`),
+  "transfer.started": debug(
+    (event) => `${who(event)} reads ${event.path} over ${event.transport} (${event.role}, ${size(event.sizeBytes)})`,
+  ),
+  "transfer.progressed": undefined,
+  "transfer.finished": info((event) => {
+    return `${who(event)} has ${event.path} over ${event.transport} (${event.role}, ${size(event.sentBytes)} in ${(event.elapsedMs / 1000).toFixed(1)} s)`;
+  }),
+  "transfer.failed": warn((event) => `${who(event)} did not get ${event.path} over ${event.transport}: ${event.reason}`),
+  "file.refused": debug((event) => `${who(event)} finds no ${event.path} over ${event.transport}: ${event.reason}`),
+  "iscsi.login": info(
+    (event) =>
+      `${event.machine ?? event.initiator} ${event.reinstated ? "logs in again" : "logs in"} to ${event.target} from ${event.peer}`,
+  ),
+  "iscsi.discovery": info((event) => `${event.machine ?? event.initiator} asks for its targets from ${event.peer}`),
+  "iscsi.refused": warn((event) => {
+    return `${event.machine ?? event.initiator ?? event.peer} may not log in${event.target === undefined ? "" : ` to ${event.target}`}: ${event.reason}`;
+  }),
+  "iscsi.firstRead": info((event) => `${event.machine ?? `connection ${event.connection}`} reads its disk`),
+  "iscsi.closed": info((event) => `${event.machine ?? `connection ${event.connection}`} is disconnected: ${event.reason}`),
+  "volume.opened": info((event) => `volume ${event.volume} is open (${formatSize(event.sizeBytes)})`),
+  "volume.failed": error((event) => `volume ${event.volume} is offline: ${event.reason}`),
+  "volume.full": error((event) => `volume ${event.volume} cannot grow: no space left where it is stored`),
+  "peer.malformed": warn((event) => `${event.peer} sends ${event.service} that makes no sense: ${event.reason}`),
+  "boot.began": info((event) => `${event.machine} boots${event.firmware === undefined ? "" : ` (${event.firmware})`}`),
+  "boot.reached": debug((event) => `${event.machine} has reached ${event.stage}`),
+  "boot.abandoned": warn((event) => `${event.machine} gave up its boot at ${event.stage}: ${event.reason}`),
+  "config.loaded": info((event) => `configuration ${event.file}: ${event.machines.length} machines, ${event.volumes.length} volumes`),
+  "config.rejected": error((event) => `configuration ${event.file} is refused, the one before it stays: ${event.problems.join("; ")}`),
+  "service.started": info((event) => `${event.service}: ${event.detail}`),
+  "service.failed": error((event) => `${event.service} does not run: ${event.reason}`),
+  "daemon.ready": info(() => "ready"),
+  "daemon.stopping": info((event) => `stopping: ${event.reason}`),
+};
+
+/** A boot that is up is the one stage that everybody waits for. */
+function levelOf(event: StateEvent, line: Line<never>): LogLevel {
+  return event.type === "boot.reached" && event.stage === "up" ? "info" : line.level;
+}
+
+/** What is logged of an event; undefined for what is not. */
+export function lineOf(event: StateEvent): { readonly level: LogLevel; readonly sentence: string } | undefined {
+  const line = LINES[event.type] as Line<never> | undefined;
+  return line === undefined ? undefined : { level: levelOf(event, line), sentence: line.sentence(event as never) };
+}
+
+export interface LogOptions {
+  readonly format: LogFormat;
+  readonly level: LogLevel;
+  readonly destination: NodeJS.WritableStream;
+  readonly colour?: boolean;
+}
+
+/** Lines for people, or one JSON object a line with the event's fields. */
+export function createLogger(options: LogOptions): Logger {
+  const base = { level: options.level, base: null, timestamp: pino.stdTimeFunctions.isoTime };
+  if (options.format === "json") return pino({ ...base, formatters: { level: (label) => ({ level: label }) } }, options.destination);
+  const stream = pretty({
+    destination: options.destination,
+    colorize: options.colour ?? false,
+    translateTime: "SYS:yyyy-mm-dd HH:MM:ss",
+    // The sentence says it all; the fields are for machines.
+    hideObject: true,
+    sync: true,
+  });
+  return pino(base, stream);
+}
+
+/** Logs every event of a store. Returns the way out. */
+export function logEvents(store: Store, logger: Logger): () => void {
+  return store.subscribe((event: TimedEvent) => {
+    const line = lineOf(event);
+    if (line === undefined) return;
+    const { atMs: _, type, ...fields } = event;
+    logger[line.level]({ event: type, ...fields }, line.sentence);
+  });
+}
+
+export type { Logger } from "pino";

@@ -1,0 +1,204 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { boundedReason } from "./reducer.ts";
+import { MAX_REASONS_OF_A_TYPE, type MachineStatus, machineStatus } from "./state.ts";
+import type { Store } from "./store.ts";
+
+/** The counters of the iSCSI data plane (native/data-plane.ts), with volumes by name. */
+export interface DataPlaneNumbers {
+  readonly connections: number;
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+  readonly commandsPassedUp: number;
+  readonly protocolErrors: number;
+  readonly bufferBytes: number;
+  readonly payloadBytesCopied: number;
+  readonly volumes: readonly VolumeNumbers[];
+}
+
+export interface VolumeNumbers {
+  readonly name: string;
+  readonly readOps: number;
+  readonly readBytes: number;
+  readonly writeOps: number;
+  readonly writeBytes: number;
+  readonly flushOps: number;
+  readonly errors: number;
+}
+
+export interface MetricsOptions {
+  readonly store: Store;
+  readonly version: string;
+  /** Absent while iSCSI does not run. */
+  readonly dataPlane?: () => DataPlaneNumbers | undefined;
+}
+
+const STATUSES: readonly MachineStatus[] = ["off", "booting", "up", "lost"];
+const TRANSFER_SECONDS = [0.01, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300];
+const BOOT_SECONDS = [10, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1200];
+
+type Row = readonly [name: string, help: string, read: (numbers: DataPlaneNumbers) => number];
+type VolumeRow = readonly [name: string, help: string, read: (numbers: VolumeNumbers) => number];
+
+const DATA_PLANE_COUNTERS: readonly Row[] = [
+  ["iscsi_received_bytes_total", "Octets received on iSCSI connections.", (numbers) => numbers.bytesReceived],
+  ["iscsi_sent_bytes_total", "Octets sent on iSCSI connections.", (numbers) => numbers.bytesSent],
+  ["iscsi_commands_passed_up_total", "SCSI commands answered off the hot path.", (numbers) => numbers.commandsPassedUp],
+  ["iscsi_protocol_errors_total", "PDUs that broke the protocol.", (numbers) => numbers.protocolErrors],
+  ["iscsi_payload_copied_bytes_total", "Payload octets that user space copied.", (numbers) => numbers.payloadBytesCopied],
+];
+
+const DATA_PLANE_GAUGES: readonly Row[] = [
+  ["iscsi_connections", "Open iSCSI connections.", (numbers) => numbers.connections],
+  ["iscsi_buffer_bytes", "Data buffers in use.", (numbers) => numbers.bufferBytes],
+];
+
+const VOLUME_COUNTERS: readonly VolumeRow[] = [
+  ["volume_reads_total", "READ commands.", (numbers) => numbers.readOps],
+  ["volume_read_bytes_total", "Octets read.", (numbers) => numbers.readBytes],
+  ["volume_writes_total", "WRITE commands.", (numbers) => numbers.writeOps],
+  ["volume_written_bytes_total", "Octets written.", (numbers) => numbers.writeBytes],
+  ["volume_flushes_total", "Flushes to stable storage.", (numbers) => numbers.flushOps],
+  ["volume_errors_total", "Commands that the storage failed.", (numbers) => numbers.errors],
+];
+
+/** Prometheus text with the prefix `rackboot_`, in base units. Events make counters; the rest is read when it is asked for. */
+export class Metrics {
+  readonly #registry = new Registry();
+
+  constructor(options: MetricsOptions) {
+    const { store } = options;
+    collectDefaultMetrics({ register: this.#registry, prefix: "rackboot_" });
+    this.#gauge("build_info", "1, with the version that runs.", ["version"]).set({ version: options.version }, 1);
+    this.#countEvents(store);
+    this.#readState(store);
+    if (options.dataPlane !== undefined) this.#readDataPlane(options.dataPlane);
+  }
+
+  /** For the header of the answer to a scrape. */
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+
+  #gauge<L extends string = never>(name: string, help: string, labelNames: L[] = [], collect?: (gauge: Gauge<L>) => void): Gauge<L> {
+    const gauge: Gauge<L> = new Gauge<L>({
+      name: `rackboot_${name}`,
+      help,
+      labelNames,
+      registers: [this.#registry],
+      ...(collect !== undefined && { collect: () => collect(gauge) }),
+    });
+    return gauge;
+  }
+
+  #counter<L extends string = never>(
+    name: string,
+    help: string,
+    labelNames: L[] = [],
+    collect?: (counter: Counter<L>) => void,
+  ): Counter<L> {
+    const counter: Counter<L> = new Counter<L>({
+      name: `rackboot_${name}`,
+      help,
+      labelNames,
+      registers: [this.#registry],
+      ...(collect !== undefined && { collect: () => collect(counter) }),
+    });
+    return counter;
+  }
+
+  #countEvents(store: Store): void {
+    const register = this.#registry;
+    const events = this.#counter("events_total", "Things that happened, by type and by reason where there is one.", ["type", "reason"]);
+    const reasons = new Map<string, Set<string>>();
+    const sent = this.#counter("transfer_sent_bytes_total", "Octets of boot files sent.", ["transport", "role"]);
+    const transferSeconds = new Histogram({
+      name: "rackboot_transfer_duration_seconds",
+      help: "How long boot files took.",
+      labelNames: ["transport", "role"],
+      buckets: TRANSFER_SECONDS,
+      registers: [register],
+    });
+    const bootSeconds = new Histogram({
+      name: "rackboot_boot_duration_seconds",
+      help: "From the firmware's first question to a machine that is up.",
+      buckets: BOOT_SECONDS,
+      registers: [register],
+    });
+    store.subscribe((event, state) => {
+      if (event.type === "transfer.progressed") return;
+      events.inc({ type: event.type, reason: "reason" in event ? knownReason(reasons, event.type, event.reason) : "" });
+      if (event.type === "transfer.finished") {
+        const labels = { transport: event.transport, role: event.role };
+        sent.inc(labels, event.sentBytes);
+        transferSeconds.observe(labels, event.elapsedMs / 1000);
+      }
+      if (event.type === "boot.reached" && event.stage === "up") {
+        const boot = state.machines[event.machine]?.boots.find((record) => record.number === event.boot);
+        if (boot !== undefined) bootSeconds.observe((event.atMs - boot.beganAtMs) / 1000);
+      }
+    });
+  }
+
+  #readState(store: Store): void {
+    this.#gauge("machines", "Machines of the configuration by status.", ["status"], (gauge) => {
+      const state = store.snapshot();
+      const statuses = Object.keys(state.machines).map((name) => machineStatus(state, name));
+      for (const status of STATUSES) gauge.set({ status }, statuses.filter((other) => other === status).length);
+    });
+    this.#gauge("machine_up", "1 for a machine that is up.", ["machine"], (gauge) => {
+      const state = store.snapshot();
+      gauge.reset();
+      for (const machine of Object.keys(state.machines)) gauge.set({ machine }, machineStatus(state, machine) === "up" ? 1 : 0);
+    });
+    this.#gauge("service_up", "1 for a service that runs, 0 for one that failed.", ["service"], (gauge) => {
+      gauge.reset();
+      for (const [service, { status }] of Object.entries(store.snapshot().services)) gauge.set({ service }, status === "up" ? 1 : 0);
+    });
+    this.#gauge("volume_alarm", "1 for a volume that failed or has no space.", ["volume", "kind"], (gauge) => {
+      gauge.reset();
+      for (const [volume, { alarm }] of Object.entries(store.snapshot().volumes))
+        if (alarm !== undefined) gauge.set({ volume, kind: alarm.kind }, 1);
+    });
+    this.#gauge("transfers", "Boot files on their way.", [], (gauge) => gauge.set(Object.keys(store.snapshot().transfers).length));
+    this.#gauge("sessions", "iSCSI sessions that are logged in.", [], (gauge) => gauge.set(Object.keys(store.snapshot().sessions).length));
+    this.#gauge("config_rejected", "1 while a configuration file is refused.", [], (gauge) => {
+      gauge.set(store.snapshot().daemon.rejected === undefined ? 0 : 1);
+    });
+  }
+
+  #readDataPlane(read: () => DataPlaneNumbers | undefined): void {
+    for (const [name, help, value] of DATA_PLANE_COUNTERS) {
+      this.#counter(name, help, [], (counter) => {
+        counter.reset();
+        const numbers = read();
+        if (numbers !== undefined) counter.inc(value(numbers));
+      });
+    }
+    for (const [name, help, value] of DATA_PLANE_GAUGES) {
+      this.#gauge(name, help, [], (gauge) => {
+        const numbers = read();
+        gauge.set(numbers === undefined ? 0 : value(numbers));
+      });
+    }
+    for (const [name, help, value] of VOLUME_COUNTERS) {
+      this.#counter(name, help, ["volume"], (counter) => {
+        counter.reset();
+        for (const volume of read()?.volumes ?? []) counter.inc({ volume: volume.name }, value(volume));
+      });
+    }
+  }
+}
+
+/** Reasons are told to peers' liking: each new one costs a time series, so there are only so many. */
+function knownReason(reasons: Map<string, Set<string>>, type: string, text: string): string {
+  const known = reasons.get(type) ?? new Set();
+  reasons.set(type, known);
+  const reason = boundedReason(text);
+  if (!known.has(reason) && known.size >= MAX_REASONS_OF_A_TYPE) return "other";
+  known.add(reason);
+  return reason;
+}

@@ -1,0 +1,203 @@
+import type { MachineName } from "../machine/identifiers.ts";
+import type { TimedEvent } from "./events.ts";
+import {
+  type BootRecord,
+  MAX_BOOTS_KEPT,
+  MAX_REASON_CHARACTERS,
+  MAX_REASONS_OF_A_TYPE,
+  MAX_SESSIONS,
+  MAX_STRANGERS,
+  MAX_TRANSFERS,
+  type MachineState,
+  type State,
+} from "./state.ts";
+
+/** What the state is after an event. Pure: the same events make the same state, on every machine and in every test. */
+export function reduce(state: State, event: TimedEvent): State {
+  return change(count(state, event), event);
+}
+
+function change(state: State, event: TimedEvent): State {
+  switch (event.type) {
+    case "dhcp.discovered":
+    case "dhcp.refused":
+    case "dhcp.ignored":
+      return seen(state, event);
+    case "dhcp.offered":
+    case "dhcp.acknowledged":
+      return updateMachine(seen(state, event), event.machine, (machine) => ({ ...machine, address: event.address }));
+    case "transfer.started":
+    case "transfer.progressed":
+    case "transfer.finished":
+    case "transfer.failed":
+      return changeTransfer(state, event);
+    case "iscsi.login":
+    case "iscsi.firstRead":
+    case "iscsi.closed":
+      return changeSession(state, event);
+    case "volume.opened":
+      return { ...state, volumes: { ...state.volumes, [event.volume]: { sizeBytes: event.sizeBytes } } };
+    case "volume.failed":
+      return alarm(state, event.volume, "failed", event.reason, event.atMs);
+    case "volume.full":
+      return alarm(state, event.volume, "full", "no space left where the volume is stored", event.atMs);
+    case "boot.began":
+    case "boot.reached":
+    case "boot.abandoned":
+      return changeBoot(state, event);
+    case "config.loaded":
+      return {
+        ...state,
+        daemon: { phase: state.daemon.phase, sinceMs: state.daemon.sinceMs, config: { file: event.file, loadedAtMs: event.atMs } },
+        machines: Object.fromEntries(event.machines.map((name) => [name, own(state.machines, name) ?? { boots: [] }])),
+        volumes: Object.fromEntries(event.volumes.map((name) => [name, own(state.volumes, name) ?? {}])),
+      };
+    case "config.rejected":
+      return { ...state, daemon: { ...state.daemon, rejected: { file: event.file, problems: event.problems, atMs: event.atMs } } };
+    case "service.started":
+      return { ...state, services: { ...state.services, [event.service]: { status: "up", detail: event.detail, sinceMs: event.atMs } } };
+    case "service.failed":
+      return {
+        ...state,
+        services: { ...state.services, [event.service]: { status: "failed", detail: event.reason, sinceMs: event.atMs } },
+      };
+    case "daemon.ready":
+      return { ...state, daemon: { ...state.daemon, phase: "ready", sinceMs: event.atMs } };
+    case "daemon.stopping":
+      return { ...state, daemon: { ...state.daemon, phase: "stopping", sinceMs: event.atMs } };
+    case "dhcp.released":
+    case "dhcp.declined":
+    case "file.refused":
+    case "iscsi.discovery":
+    case "iscsi.refused":
+    case "peer.malformed":
+      return state;
+  }
+}
+
+/** Names are people's to choose, and a plain object answers to `constructor` as well. */
+function own<T>(record: Readonly<Record<string, T>>, key: string): T | undefined {
+  return Object.hasOwn(record, key) ? record[key] : undefined;
+}
+
+/** Puts what an earlier run of the daemon learned under the machines of this one. Boots are oldest first. */
+export function withHistory(state: State, boots: readonly BootRecord[]): State {
+  const machines: Record<string, MachineState> = { ...state.machines };
+  for (const boot of boots) {
+    const machine = own(machines, boot.machine) ?? { boots: [] };
+    machines[boot.machine] = { ...machine, boots: [...machine.boots, boot].slice(-MAX_BOOTS_KEPT) };
+  }
+  return { ...state, machines };
+}
+
+/** `text` bounded, so that what peers send can be a key. */
+export function boundedReason(text: string): string {
+  return text.length > MAX_REASON_CHARACTERS ? `${text.slice(0, MAX_REASON_CHARACTERS - 3)}...` : text;
+}
+
+function count(state: State, event: TimedEvent): State {
+  if (event.type === "transfer.progressed") return state;
+  const counters: Record<string, number> = { ...state.counters };
+  const add = (key: string): void => {
+    counters[key] = (counters[key] ?? 0) + 1;
+  };
+  add(event.type);
+  if ("reason" in event) {
+    const prefix = `${event.type}: `;
+    const key = prefix + boundedReason(event.reason);
+    const known = key in counters || Object.keys(counters).filter((other) => other.startsWith(prefix)).length < MAX_REASONS_OF_A_TYPE;
+    add(known ? key : `${prefix}other`);
+  }
+  return { ...state, counters };
+}
+
+type DhcpEvent = Extract<TimedEvent, { type: "dhcp.discovered" | "dhcp.offered" | "dhcp.acknowledged" | "dhcp.refused" | "dhcp.ignored" }>;
+
+const TOLD: Readonly<Record<DhcpEvent["type"], string>> = {
+  "dhcp.discovered": "nothing",
+  "dhcp.offered": "an offer",
+  "dhcp.acknowledged": "a lease",
+  "dhcp.refused": "no",
+  "dhcp.ignored": "nothing",
+};
+
+function seen(state: State, event: DhcpEvent): State {
+  const { mac } = event;
+  if (mac === undefined) return state;
+  if (event.machine !== undefined) return updateMachine(state, event.machine, (machine) => ({ ...machine, mac, lastSeenAtMs: event.atMs }));
+  const { [mac]: before, ...others } = state.strangers;
+  const firmware = ("firmware" in event ? event.firmware : undefined) ?? before?.firmware;
+  const told = event.type === "dhcp.discovered" ? (before?.told ?? TOLD[event.type]) : "reason" in event ? event.reason : TOLD[event.type];
+  const now = { lastSeenAtMs: event.atMs, told: boundedReason(told), ...(firmware !== undefined && { firmware }) };
+  // The one that was seen longest ago goes first: entries are in the order in which they were seen.
+  return { ...state, strangers: { ...newest(others, MAX_STRANGERS - 1), [mac]: now } };
+}
+
+/** The last `limit` entries. Keys that are numbers sort by value, which for ours is the order they were made in. */
+function newest<T>(entries: Readonly<Record<string, T>>, limit: number): Readonly<Record<string, T>> {
+  const keys = Object.keys(entries);
+  return keys.length <= limit ? entries : Object.fromEntries(Object.entries(entries).slice(-limit));
+}
+
+function updateMachine(state: State, name: MachineName | undefined, update: (machine: MachineState) => MachineState): State {
+  const machine = name === undefined ? undefined : own(state.machines, name);
+  if (name === undefined || machine === undefined) return state;
+  return { ...state, machines: { ...state.machines, [name]: update(machine) } };
+}
+
+type TransferEvent = Extract<TimedEvent, { type: "transfer.started" | "transfer.progressed" | "transfer.finished" | "transfer.failed" }>;
+
+function changeTransfer(state: State, event: TransferEvent): State {
+  const { [event.transfer]: before, ...others } = state.transfers;
+  if (event.type === "transfer.started") {
+    const { type: _type, transfer, atMs, ...what } = event;
+    const transfers = { ...newest(others, MAX_TRANSFERS - 1), [transfer]: { ...what, sentBytes: 0, startedAtMs: atMs } };
+    return updateMachine({ ...state, transfers }, event.machine, (machine) => ({ ...machine, lastSeenAtMs: atMs }));
+  }
+  if (before === undefined) return state;
+  if (event.type !== "transfer.progressed") return { ...state, transfers: others };
+  return { ...state, transfers: { ...state.transfers, [event.transfer]: { ...before, sentBytes: event.sentBytes } } };
+}
+
+type SessionEvent = Extract<TimedEvent, { type: "iscsi.login" | "iscsi.firstRead" | "iscsi.closed" }>;
+
+function changeSession(state: State, event: SessionEvent): State {
+  const { [event.connection]: before, ...others } = state.sessions;
+  if (event.type === "iscsi.login") {
+    const { machine, initiator, target, peer } = event;
+    const session = { ...(machine !== undefined && { machine }), initiator, target, peer, sinceMs: event.atMs, hasRead: false };
+    const sessions = { ...newest(others, MAX_SESSIONS - 1), [event.connection]: session };
+    return updateMachine({ ...state, sessions }, machine, (known) => ({ ...known, lastSeenAtMs: event.atMs }));
+  }
+  if (before === undefined) return state;
+  if (event.type === "iscsi.closed") return { ...state, sessions: others };
+  return { ...state, sessions: { ...state.sessions, [event.connection]: { ...before, hasRead: true } } };
+}
+
+function alarm(state: State, volume: string, kind: "failed" | "full", reason: string, atMs: number): State {
+  const before = own(state.volumes, volume) ?? {};
+  // A volume that is offline has no room either: the graver alarm stands.
+  if (before.alarm?.kind === "failed") return state;
+  const sinceMs = before.alarm?.kind === kind ? before.alarm.sinceMs : atMs;
+  return { ...state, volumes: { ...state.volumes, [volume]: { ...before, alarm: { kind, reason, sinceMs } } } };
+}
+
+type BootEvent = Extract<TimedEvent, { type: "boot.began" | "boot.reached" | "boot.abandoned" }>;
+
+function changeBoot(state: State, event: BootEvent): State {
+  return updateMachine(state, event.machine, (machine) => {
+    if (event.type === "boot.began") {
+      const { boot: number, firmware } = event;
+      const who = { number, machine: event.machine, ...(firmware !== undefined && { firmware }) };
+      const began: BootRecord = { ...who, beganAtMs: event.atMs, outcome: "booting", stages: {} };
+      return { ...machine, boots: [...machine.boots, began].slice(-MAX_BOOTS_KEPT) };
+    }
+    return { ...machine, boots: machine.boots.map((boot) => (boot.number === event.boot ? changeRecord(boot, event) : boot)) };
+  });
+}
+
+function changeRecord(boot: BootRecord, event: Exclude<BootEvent, { type: "boot.began" }>): BootRecord {
+  if (event.type === "boot.abandoned") return { ...boot, outcome: "abandoned", reason: event.reason };
+  const stages = { ...boot.stages, [event.stage]: boot.stages[event.stage] ?? event.atMs };
+  return { ...boot, stages, outcome: event.stage === "up" ? "up" : boot.outcome };
+}

@@ -1,0 +1,76 @@
+import type { Emit, StateEvent, TimedEvent } from "./events.ts";
+import { reduce, withHistory } from "./reducer.ts";
+import { type BootRecord, initialState, type State } from "./state.ts";
+
+/** Hears of every event after the state has changed, in order. */
+export type Listener = (event: TimedEvent, state: State) => void;
+
+export interface StoreOptions {
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number;
+  /** A listener threw: a bug of ours, which must not reach the service that emitted. */
+  readonly onListenerError?: (error: unknown) => void;
+}
+
+/**
+ * Where everything that happens becomes state. {@link emit} changes the state at once; listeners are called later, from
+ * a microtask, so that no service ever runs somebody else's code in the middle of its own, and a listener may emit.
+ */
+export class Store {
+  readonly #now: () => number;
+  readonly #onListenerError: (error: unknown) => void;
+  readonly #listeners = new Set<Listener>();
+  #pending: (readonly [TimedEvent, State])[] = [];
+  #draining = false;
+  #state: State;
+
+  constructor(options: StoreOptions = {}) {
+    this.#now = options.now ?? Date.now;
+    this.#onListenerError = options.onListenerError ?? (() => undefined);
+    this.#state = initialState(this.#now());
+  }
+
+  /** Never throws, never blocks. Bound: it can be handed out as it is. */
+  readonly emit: Emit = (event: StateEvent): void => {
+    const timed: TimedEvent = { ...event, atMs: this.#now() };
+    this.#state = reduce(this.#state, timed);
+    if (this.#listeners.size === 0) return;
+    this.#pending.push([timed, this.#state]);
+    if (this.#draining) return;
+    this.#draining = true;
+    queueMicrotask(() => this.#drain());
+  };
+
+  /** As of the last event; immutable. */
+  snapshot(): State {
+    return this.#state;
+  }
+
+  /** Returns the way out. */
+  subscribe(listener: Listener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Timelines that the data disk remembers, oldest first; before the first event. */
+  restore(boots: readonly BootRecord[]): void {
+    this.#state = withHistory(this.#state, boots);
+  }
+
+  #drain(): void {
+    while (this.#pending.length > 0) {
+      const batch = this.#pending;
+      this.#pending = [];
+      for (const [event, state] of batch) {
+        for (const listener of [...this.#listeners]) {
+          try {
+            listener(event, state);
+          } catch (error) {
+            this.#onListenerError(error);
+          }
+        }
+      }
+    }
+    this.#draining = false;
+  }
+}
