@@ -1,0 +1,377 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Ipv4, Iqn, MachineName, VolumeName } from "../machine/identifiers.ts";
+import type { Machine } from "../machine/machine.ts";
+import { mayLogIn, type Rack } from "../machine/rack.ts";
+import type { ChapSecrets } from "../machine/secrets.ts";
+import type { CloseReason, ConnectionId, DataPlane, DataPlaneEvent, LunMapping, VolumeId } from "../native/data-plane.ts";
+import { execute } from "../scsi/commands.ts";
+import type { LogicalUnit } from "../scsi/logical-unit.ts";
+import type { Emit, StateEvent } from "../state/events.ts";
+import { ShortInputError } from "../wire/reader.ts";
+import { type Portal, portalsSeenFrom } from "./discovery.ts";
+import { type Identity, type LoginDone, type LoginState, type LoginStep, NEW_LOGIN, refuse, step } from "./login.ts";
+import { decodeLoginRequest, encodeLoginResponse, LOGIN_STATUS, type LoginRequest } from "./login-pdu.ts";
+import { ASYNC_EVENT, decodeTextRequest, encodeAsyncMessage, encodeReject, encodeTextResponse, OPCODE, opcodeOf, PduError } from "./pdu.ts";
+import { type Nexus, SessionTable } from "./sessions.ts";
+import { IDLE_TEXT, type TextState, textStep } from "./text-exchange.ts";
+
+/** Connections that have not logged in yet; more than a rack that powers on at once ever has. */
+export const MAX_PENDING_LOGINS = 256;
+
+/** A disk as this service needs it: what its initiator is told, and its name inside the data plane. */
+export interface ServedVolume extends LogicalUnit {
+  readonly name: VolumeName;
+  readonly id: VolumeId;
+}
+
+export interface ServedVolumes {
+  get(name: VolumeName): ServedVolume | undefined;
+  byId(id: VolumeId): ServedVolume | undefined;
+}
+
+export interface IscsiServerParts {
+  readonly dataPlane: DataPlane;
+  readonly rack: Rack;
+  /** Port 0 lets the system choose, for tests. */
+  readonly portals: readonly { readonly address: Ipv4; readonly port: number }[];
+  readonly volumes: ServedVolumes;
+  readonly secretsFor: (machine: MachineName) => ChapSecrets | undefined;
+  readonly random: (octets: number) => Uint8Array;
+  readonly emit: Emit;
+}
+
+/** A session as `rackboot status` shows it. */
+export interface SessionFacts {
+  readonly connection: ConnectionId;
+  readonly initiator: Iqn;
+  /** Absent in a discovery session. */
+  readonly machine?: MachineName;
+  readonly peer: string;
+}
+
+interface FullFeature {
+  readonly kind: "full-feature";
+  readonly initiator: Iqn;
+  machine: Machine | undefined;
+  luns: readonly LunMapping[];
+  text: TextState;
+  readonly maxDataLength: number;
+}
+
+type Phase =
+  | { readonly kind: "login"; readonly state: LoginState }
+  | { readonly kind: "admitting" }
+  | FullFeature
+  | { readonly kind: "ending" };
+
+interface Connection {
+  readonly id: ConnectionId;
+  readonly peer: string;
+  /** The portal that it came through, as the initiator reached it. */
+  readonly portal: Portal;
+  phase: Phase;
+}
+
+/**
+ * The iSCSI target: what the data plane passes up is answered here. It owns no socket and no payload. Construct it, hand
+ * {@link handle} to the data plane as `onEvents`, then {@link listen}.
+ */
+export class IscsiServer {
+  readonly #parts: IscsiServerParts;
+  readonly #plane: DataPlane;
+  readonly #sessions: SessionTable;
+  readonly #connections = new Map<ConnectionId, Connection>();
+  #rack: Rack;
+  #portals: readonly Portal[] = [];
+
+  constructor(parts: IscsiServerParts) {
+    this.#parts = parts;
+    this.#plane = parts.dataPlane;
+    this.#rack = parts.rack;
+    this.#sessions = new SessionTable((connection, detail) => this.#end(connection, detail));
+  }
+
+  /** Opens the portals; throws what the data plane throws. Returns them with the ports that they got. */
+  listen(): readonly Portal[] {
+    this.#portals = this.#parts.portals.map(({ address, port }, index) => ({
+      address,
+      port: this.#plane.listen(index, address, port),
+      tag: index + 1,
+    }));
+    return this.#portals;
+  }
+
+  /** Everything that the data plane reports, in order. Never throws for what a peer sent. */
+  handle(events: readonly DataPlaneEvent[]): void {
+    for (const event of events) this.#handleOne(event);
+  }
+
+  #handleOne(event: DataPlaneEvent): void {
+    switch (event.type) {
+      case "accepted":
+        this.#accepted(event);
+        break;
+      case "pdu":
+        this.#pdu(event.connection, event.header, event.data);
+        break;
+      case "command":
+        this.#command(event);
+        break;
+      case "first-read":
+        this.#parts.emit({ type: "iscsi.firstRead", connection: event.connection, ...this.#who(event.connection) });
+        break;
+      case "closed":
+        this.#closed(event.connection, event.reason, event.detail);
+        break;
+      case "volume-failed":
+        this.#volumeEvent(event.volume, (volume) => ({ type: "volume.failed", volume, reason: event.reason }));
+        break;
+      case "volume-full":
+        this.#volumeEvent(event.volume, (volume) => ({ type: "volume.full", volume }));
+        break;
+      case "task-management":
+        break;
+    }
+  }
+
+  #volumeEvent(id: VolumeId, event: (volume: VolumeName) => StateEvent): void {
+    const volume = this.#parts.volumes.byId(id);
+    if (volume !== undefined) this.#parts.emit(event(volume.name));
+  }
+
+  #accepted(event: Extract<DataPlaneEvent, { type: "accepted" }>): void {
+    const portal: Portal = { address: event.localAddress, port: event.localPort, tag: event.portal + 1 };
+    const peer = `${event.peerAddress}:${event.peerPort}`;
+    const pending = [...this.#connections.values()].filter(({ phase }) => phase.kind === "login").length;
+    this.#connections.set(event.connection, { id: event.connection, peer, portal, phase: { kind: "login", state: NEW_LOGIN } });
+    if (pending < MAX_PENDING_LOGINS) return;
+    this.#parts.emit({ type: "iscsi.refused", peer, reason: `${MAX_PENDING_LOGINS} logins are under way` });
+    this.#end(event.connection, "too many logins are under way");
+  }
+
+  #pdu(id: ConnectionId, header: Uint8Array, data: Uint8Array): void {
+    const connection = this.#connections.get(id);
+    if (connection === undefined || connection.phase.kind === "ending") return;
+    try {
+      if (connection.phase.kind === "full-feature") this.#text(connection, connection.phase, header, data);
+      else this.#login(connection, connection.phase, header, data);
+    } catch (error) {
+      if (!(error instanceof PduError || error instanceof ShortInputError)) throw error;
+      this.#malformed(connection, error.message);
+    }
+  }
+
+  #malformed(connection: Connection, reason: string): void {
+    this.#parts.emit({ type: "peer.malformed", service: "iscsi", peer: connection.peer, reason });
+    this.#end(connection.id, reason);
+  }
+
+  #login(connection: Connection, phase: Exclude<Phase, FullFeature>, header: Uint8Array, data: Uint8Array): void {
+    if (opcodeOf(header) !== OPCODE.loginRequest) throw new PduError("something other than a login request before the login was over");
+    const request = decodeLoginRequest(header);
+    if (phase.kind !== "login") throw new PduError("a login request before the last one was answered");
+    const result = step(phase.state, request, data, {
+      portalGroupTag: connection.portal.tag,
+      machineByTarget: (target) => this.#rack.byTarget(target),
+      secretsFor: this.#parts.secretsFor,
+      cidOfSession: (tsih) => this.#sessions.cidOf(tsih),
+      random: this.#parts.random,
+    });
+    if (result.done !== undefined) {
+      connection.phase = { kind: "admitting" };
+      void this.#admit(connection, request, result, result.done);
+      return;
+    }
+    connection.phase = { kind: "login", state: result.state };
+    this.#answerLogin(connection, result);
+  }
+
+  #answerLogin(connection: Connection, { answer, refusal }: LoginStep): void {
+    this.#plane.sendLoginPdu(connection.id, encodeLoginResponse(answer.response, answer.text.length), answer.text);
+    if (refusal === undefined) return;
+    const machine = this.#machineNamed(refusal.target);
+    this.#parts.emit({ type: "iscsi.refused", peer: connection.peer, ...refusal, ...(machine && { machine }) });
+    this.#end(connection.id, refusal.reason);
+  }
+
+  #machineNamed(target: string | undefined): MachineName | undefined {
+    return this.#rack.machines.find((machine) => machine.target === target)?.name;
+  }
+
+  async #admit(connection: Connection, request: LoginRequest, result: LoginStep, done: LoginDone): Promise<void> {
+    const admission = await this.#sessions.admit(connection.id, done.cid, nexusOf(done));
+    if (admission.kind === "gone" || connection.phase.kind !== "admitting") return;
+    const refused = (status: (typeof LOGIN_STATUS)[keyof typeof LOGIN_STATUS], reason: string): void => {
+      const refusal = refuse(result.state, request, new Uint8Array(0), status, reason);
+      const names = { initiator: done.initiator, ...(done.machine && { target: done.machine.target }) };
+      this.#answerLogin(connection, { ...refusal, refusal: { reason, ...names } });
+    };
+    if (admission.kind === "full") return refused(LOGIN_STATUS.outOfResources, admission.reason);
+    // While the predecessor ended, the configuration may have changed.
+    const machine = done.machine && this.#rack.byTarget(done.machine.target);
+    if (done.machine !== undefined && (machine === undefined || !keepsAccess(done.machine, machine, done.initiator))) {
+      return refused(LOGIN_STATUS.targetRemoved, "the machine left the configuration, or its access changed");
+    }
+    const luns = machine === undefined ? [] : this.#lunsOf(machine);
+    if (machine !== undefined && machine.disks.length > 0 && luns.length === 0) {
+      return refused(LOGIN_STATUS.serviceUnavailable, "none of the machine's disks is available");
+    }
+    const { response, text } = result.answer;
+    const header = encodeLoginResponse({ ...response, tsih: admission.tsih }, text.length);
+    connection.phase = {
+      kind: "full-feature",
+      initiator: done.initiator,
+      machine,
+      luns,
+      text: IDLE_TEXT,
+      maxDataLength: done.parameters.maxSendDataSegmentLength,
+    };
+    this.#plane.enterFullFeature(connection.id, header, text, done.parameters, luns);
+    this.#announce(connection, { initiator: done.initiator, ...(machine && { machine }) }, admission.reinstated);
+  }
+
+  #announce({ id, peer }: Connection, { initiator, machine }: Identity, reinstated: boolean): void {
+    if (machine === undefined) this.#parts.emit({ type: "iscsi.discovery", connection: id, initiator, peer });
+    else {
+      const { name, target } = machine;
+      this.#parts.emit({ type: "iscsi.login", machine: name, connection: id, initiator, target, peer, reinstated });
+    }
+  }
+
+  #text(connection: Connection, session: FullFeature, header: Uint8Array, data: Uint8Array): void {
+    const result = textStep(session.text, decodeTextRequest(header), data, {
+      discovery: {
+        visible: this.#rack.byInitiator(session.initiator),
+        ...(session.machine && { sessionTarget: session.machine.target }),
+        portals: this.#portalsFor(connection),
+      },
+      maxDataLength: session.maxDataLength,
+    });
+    session.text = result.state;
+    if ("reject" in result) {
+      this.#parts.emit({ type: "peer.malformed", service: "iscsi", peer: connection.peer, reason: result.reason });
+      this.#plane.sendPdu(connection.id, encodeReject(result.reject), header);
+    } else {
+      this.#plane.sendPdu(connection.id, encodeTextResponse(result.response, result.data.length), result.data);
+    }
+  }
+
+  /** A portal on the wildcard address is known by the address that the initiator reached. */
+  #portalsFor({ portal }: Connection): readonly Portal[] {
+    const others = this.#portals.filter(({ tag, address }) => tag !== portal.tag && address !== "0.0.0.0");
+    return portalsSeenFrom(portal.tag, [portal, ...others]);
+  }
+
+  #command(event: Extract<DataPlaneEvent, { type: "command" }>): void {
+    const connection = this.#connections.get(event.connection);
+    if (connection?.phase.kind !== "full-feature") return;
+    const { machine, luns } = connection.phase;
+    const unit = event.volume === undefined ? undefined : this.#parts.volumes.byId(event.volume);
+    const result = execute(event, {
+      unit,
+      luns: luns.map(({ lun }) => lun),
+      target: machine?.target,
+      portalTag: connection.portal.tag,
+      portalTags: this.#portals.map(({ tag }) => tag),
+    });
+    this.#plane.completeCommand(event.connection, event.task, result);
+  }
+
+  #closed(id: ConnectionId, reason: CloseReason, detail: string): void {
+    const connection = this.#connections.get(id);
+    const who = this.#who(id);
+    this.#connections.delete(id);
+    const session = this.#sessions.closed(id);
+    if (connection !== undefined && (reason === "protocol-error" || reason === "digest-error")) {
+      this.#parts.emit({ type: "peer.malformed", service: "iscsi", peer: connection.peer, reason: detail });
+    }
+    if (session === undefined || connection?.phase.kind !== "full-feature") return;
+    this.#parts.emit({ type: "iscsi.closed", connection: id, reason: closing(reason, detail), ...who });
+  }
+
+  /** The configuration changed, or disks were opened anew: sessions that may go on do so, with the disks that they have now. */
+  applyRack(rack: Rack): void {
+    this.#rack = rack;
+    for (const connection of this.#connections.values()) {
+      if (connection.phase.kind === "full-feature" && connection.phase.machine !== undefined) {
+        this.#follow(connection.id, connection.phase, connection.phase.machine);
+      }
+    }
+  }
+
+  #follow(id: ConnectionId, session: FullFeature, before: Machine): void {
+    const machine = this.#rack.byName(before.name);
+    if (machine === undefined || !keepsAccess(before, machine, session.initiator)) {
+      this.#end(id, "the machine left the configuration, or its access changed");
+      return;
+    }
+    session.machine = machine;
+    const luns = this.#lunsOf(machine);
+    if (sameLuns(session.luns, luns)) return;
+    session.luns = luns;
+    this.#plane.setLuns(id, luns);
+    // SPC-4, 6.33: REPORTED LUNS DATA HAS CHANGED, so that the initiator asks again.
+    const [first] = luns;
+    if (first !== undefined) this.#plane.raiseUnitAttention(first.volume, 0x3f, 0x0e);
+  }
+
+  #lunsOf(machine: Machine): readonly LunMapping[] {
+    return machine.disks.flatMap((name, lun) => {
+      const volume = this.#parts.volumes.get(name);
+      return volume === undefined ? [] : [{ lun, volume: volume.id, readOnly: volume.config.readOnly }];
+    });
+  }
+
+  /** A new boot begins, or a machine is taken out: drops all its sessions, and resolves when nothing of them is in flight. */
+  async fence(machine: MachineName, detail = "a new boot of the machine began"): Promise<void> {
+    await this.#sessions.fence(machine, detail);
+  }
+
+  *sessions(): Generator<SessionFacts> {
+    for (const { id, peer, phase } of this.#connections.values()) {
+      if (phase.kind !== "full-feature") continue;
+      yield { connection: id, initiator: phase.initiator, peer, ...(phase.machine && { machine: phase.machine.name }) };
+    }
+  }
+
+  /** Takes no more logins, asks every initiator to log out (RFC 7143, 11.9), and drops those that are still there after `graceMs`. */
+  async stop(graceMs: number): Promise<void> {
+    for (const [index] of this.#portals.entries()) this.#plane.unlisten(index);
+    const seconds = Math.ceil(graceMs / 1000);
+    const request = encodeAsyncMessage({ event: ASYNC_EVENT.logoutRequest, parameters: [0, 0, seconds] });
+    for (const { connection } of this.sessions()) this.#plane.sendPdu(connection, request, new Uint8Array(0));
+    const pollMs = 20;
+    for (let waitedMs = 0; waitedMs < graceMs && this.#sessions.size > 0; waitedMs += pollMs) await sleep(pollMs);
+    for (const id of this.#connections.keys()) this.#end(id, "the daemon is stopping");
+  }
+
+  #end(id: ConnectionId, detail: string): void {
+    const connection = this.#connections.get(id);
+    // What a session was stays known until it has closed, so that its end can be told.
+    if (connection !== undefined && connection.phase.kind !== "full-feature") connection.phase = { kind: "ending" };
+    this.#plane.drop(id, detail);
+  }
+
+  #who(id: ConnectionId): { readonly machine?: MachineName } {
+    const phase = this.#connections.get(id)?.phase;
+    return phase?.kind === "full-feature" && phase.machine !== undefined ? { machine: phase.machine.name } : {};
+  }
+}
+
+function nexusOf({ initiator, isid, machine }: LoginDone): Nexus | undefined {
+  return machine === undefined ? undefined : { initiator, isid, target: machine.target, machine: machine.name };
+}
+
+/** Whether a session that was let in under `before` would be let in under `after` as it is. */
+function keepsAccess(before: Machine, after: Machine, initiator: Iqn): boolean {
+  return before.name === after.name && before.target === after.target && mayLogIn(after, initiator) && (before.chap || !after.chap);
+}
+
+function sameLuns(a: readonly LunMapping[], b: readonly LunMapping[]): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
+
+/** A reason of one word for metrics stands first; the detail is for people. */
+function closing(reason: CloseReason, detail: string): string {
+  return detail === "" ? reason : `${reason}: ${detail}`;
+}

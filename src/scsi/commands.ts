@@ -1,0 +1,127 @@
+import type { CommandResult } from "../native/data-plane.ts";
+import { ByteReader } from "../wire/reader.ts";
+import { ByteWriter } from "../wire/writer.ts";
+import { readCapacity10, readCapacity16 } from "./capacity.ts";
+import { inquiry } from "./inquiry.ts";
+import type { Command, CommandContext, LogicalUnit } from "./logical-unit.ts";
+import { modeSelect, modeSense } from "./mode.ts";
+import { findOpcode, hasServiceActions, opcodesOf, usageOctets } from "./opcodes.ts";
+import { reportLuns, reportSupportedOpcodes, reportTargetPortGroups, reportTaskManagement } from "./report.ts";
+import { checkCondition, descriptorSense, fixedSense, good, INVALID_OPCODE, invalidField, NO_SENSE, UNIT_NOT_SUPPORTED } from "./sense.ts";
+
+type Handler = (command: Command, unit: LogicalUnit, context: CommandContext) => CommandResult;
+/** Answered for LUNs without a logical unit as well (SPC-4, 6.4.1, 6.33, 6.39). */
+type UnitlessHandler = (command: Command, context: CommandContext) => CommandResult;
+
+/** By the names of the opcode table. */
+const HANDLERS: Readonly<Record<string, Handler>> = {
+  "MODE SELECT(6)": modeSelect,
+  "MODE SELECT(10)": modeSelect,
+  "MODE SENSE(6)": modeSense,
+  "MODE SENSE(10)": modeSense,
+  "START STOP UNIT": startStopUnit,
+  "PREVENT ALLOW MEDIUM REMOVAL": preventAllow,
+  "READ CAPACITY(10)": readCapacity10,
+  "READ CAPACITY(16)": readCapacity16,
+  "LOG SENSE": logSense,
+  "REPORT SUPPORTED OPERATION CODES": reportSupportedOpcodes,
+  "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS": reportTaskManagement,
+  "REPORT TARGET PORT GROUPS": (command, _unit, context) => reportTargetPortGroups(command, context),
+};
+
+const UNITLESS: ReadonlyMap<number, UnitlessHandler> = new Map([
+  [0x03, requestSense],
+  [0x12, inquiry],
+  [0xa0, reportLuns],
+]);
+
+/** SAM-5, 5.2: normal ACA in the control octet, which is not offered. */
+const NACA = 0x04;
+
+/** Carries out a command that the data plane passed up. Never throws for what an initiator sent. */
+export function execute(command: Command, context: CommandContext): CommandResult {
+  const { cdb } = command;
+  const opcode = cdb[0] ?? 0;
+  const serviceAction = (cdb[1] ?? 0) & 0x1f;
+  const unitless = UNITLESS.get(opcode);
+  const { unit } = context;
+  if (unitless === undefined && unit === undefined) return checkCondition(UNIT_NOT_SUPPORTED);
+  const known = unit === undefined ? undefined : findOpcode(opcodesOf(unit), opcode, serviceAction);
+  if (unitless === undefined && known === undefined) {
+    return checkCondition(hasServiceActions(opcode) ? invalidField(1, 4) : INVALID_OPCODE);
+  }
+  const length = known === undefined ? cdb.length : usageOctets(known).length;
+  const last = length - 1;
+  if (((cdb[last] ?? 0) & NACA) !== 0) return checkCondition(invalidField(last, 2));
+  if (unitless !== undefined) return unitless(command, context);
+  const handler = known === undefined ? undefined : HANDLERS[known.name];
+  // What the table gives to the data plane never comes up; were it to, the command is one that we do not carry out.
+  if (handler === undefined || unit === undefined) return checkCondition(INVALID_OPCODE);
+  return handler(command, unit, context);
+}
+
+/*
+ * SPC-4, 6.39 REQUEST SENSE
+ *
+ *  0  0x03     1  DESC (bit 0)     4  allocation length
+ *
+ * What went wrong was told with the command that it went wrong with, so there is nothing to add.
+ */
+function requestSense({ cdb }: Command, { unit }: CommandContext): CommandResult {
+  const reader = new ByteReader(cdb);
+  reader.skip(1);
+  const descriptor = (reader.u8() & 1) !== 0;
+  reader.skip(2);
+  const allocationLength = reader.u8();
+  const sense = unit === undefined ? UNIT_NOT_SUPPORTED : NO_SENSE;
+  const data = descriptor ? descriptorSense(sense) : fixedSense(sense);
+  return good(data.subarray(0, allocationLength));
+}
+
+/*
+ * SBC-3, 5.25 START STOP UNIT
+ *
+ *  0  0x1b     1  IMMED (bit 0)     3  power condition modifier     4  power condition (bits 7 to 4), NO_FLUSH, LOEJ, START
+ *
+ * There is no motor. Loading and ejecting is for removable media only.
+ */
+function startStopUnit({ cdb }: Command, unit: LogicalUnit): CommandResult {
+  const octet = cdb[4] ?? 0;
+  // A power condition is entered and left at once; START and LOEJ mean nothing beside it.
+  if (octet >> 4 !== 0) return good();
+  if ((octet & 0x02) !== 0 && !unit.config.removable) return checkCondition(invalidField(4, 1));
+  return good();
+}
+
+/** SPC-4, 6.15 (SPC-3 for disks): 00b allow, 01b prevent; 10b and 11b are obsolete. Nothing is ever removed under an initiator. */
+function preventAllow({ cdb }: Command): CommandResult {
+  return ((cdb[4] ?? 0) & 0x02) !== 0 ? checkCondition(invalidField(4, 1)) : good();
+}
+
+/*
+ * SPC-4, 6.8 LOG SENSE
+ *
+ *  0  0x4d     1  SP (bit 0)     2  PC (bits 7 and 6), page code     3  subpage code     5  parameter pointer (2)     7  allocation length (2)
+ *
+ * Pages: 00h, the list of pages; 00h/FFh, the list of pages and subpages.
+ */
+function logSense({ cdb }: Command): CommandResult {
+  const reader = new ByteReader(cdb);
+  reader.skip(1);
+  if ((reader.u8() & 1) !== 0) return checkCondition(invalidField(1, 0));
+  const page = reader.u8() & 0x3f;
+  const subpage = reader.u8();
+  reader.skip(1);
+  if (page !== 0) return checkCondition(invalidField(2, 5));
+  if (subpage !== 0 && subpage !== 0xff) return checkCondition(invalidField(3));
+  if (reader.u16() !== 0) return checkCondition(invalidField(5));
+  const allocationLength = reader.u16();
+  const list = subpage === 0 ? Uint8Array.of(0x00) : Uint8Array.of(0x00, 0x00, 0x00, 0xff);
+  const data = new ByteWriter(8)
+    .u8(subpage === 0 ? 0x00 : 0x40)
+    .u8(subpage)
+    .u16(list.length)
+    .bytes(list)
+    .finish();
+  return good(data.subarray(0, allocationLength));
+}

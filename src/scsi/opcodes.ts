@@ -1,0 +1,91 @@
+import type { LogicalUnit } from "./logical-unit.ts";
+
+/**
+ * Every command that a logical unit of ours carries out. Dispatch finds its handler by this table, REPORT SUPPORTED
+ * OPERATION CODES is written from it, and the VPD pages promise nothing that is not in it.
+ */
+export interface Opcode {
+  readonly name: string;
+  readonly opcode: number;
+  readonly serviceAction?: number;
+  /**
+   * SPC-4, 6.35.3: the CDB usage data as hexadecimal, one pair of digits an octet, its length that of the CDB: the
+   * operation code and service action as they are, elsewhere a one for each bit that is looked at.
+   */
+  readonly usage: string;
+  /** "data-plane": carried out by native threads; TypeScript never sees it. */
+  readonly runs: "data-plane" | "control-plane";
+  /** Nominal processing time, seconds; the recommended time-out is {@link RECOMMENDED_TIMEOUT_S}. */
+  readonly nominalS: number;
+  /** Absent: every unit has it. */
+  readonly only?: (unit: LogicalUnit) => boolean;
+}
+
+/** SPC-4, 6.35.4: Linux's own default for a disk. */
+export const RECOMMENDED_TIMEOUT_S = 30;
+
+const native = (opcode: number, name: string, usage: string, nominalS = 1): Opcode => ({
+  name,
+  opcode,
+  usage,
+  runs: "data-plane",
+  nominalS,
+});
+const control = (opcode: number, name: string, usage: string): Opcode => ({ name, opcode, usage, runs: "control-plane", nominalS: 1 });
+const action = (opcode: number, serviceAction: number, name: string, usage: string): Opcode => ({
+  ...control(opcode, name, usage),
+  serviceAction,
+});
+
+export const OPCODES: readonly Opcode[] = [
+  native(0x00, "TEST UNIT READY", "00 00 00 00 00 00"),
+  control(0x03, "REQUEST SENSE", "03 01 00 00 ff 00"),
+  native(0x08, "READ(6)", "08 1f ff ff ff 00"),
+  native(0x0a, "WRITE(6)", "0a 1f ff ff ff 00"),
+  control(0x12, "INQUIRY", "12 01 ff ff ff 00"),
+  control(0x15, "MODE SELECT(6)", "15 11 00 00 ff 00"),
+  control(0x1a, "MODE SENSE(6)", "1a 08 ff ff ff 00"),
+  control(0x1b, "START STOP UNIT", "1b 01 00 0f f7 00"),
+  control(0x1e, "PREVENT ALLOW MEDIUM REMOVAL", "1e 00 00 00 03 00"),
+  control(0x25, "READ CAPACITY(10)", "25 00 ff ff ff ff 00 00 01 00"),
+  native(0x28, "READ(10)", "28 18 ff ff ff ff 00 ff ff 00"),
+  native(0x2a, "WRITE(10)", "2a 18 ff ff ff ff 00 ff ff 00"),
+  native(0x35, "SYNCHRONIZE CACHE(10)", "35 02 ff ff ff ff 00 ff ff 00", 10),
+  control(0x4d, "LOG SENSE", "4d 01 ff ff 00 ff ff ff ff 00"),
+  control(0x55, "MODE SELECT(10)", "55 11 00 00 00 00 00 ff ff 00"),
+  control(0x5a, "MODE SENSE(10)", "5a 18 ff ff 00 00 00 ff ff 00"),
+  native(0x88, "READ(16)", "88 18 ff ff ff ff ff ff ff ff ff ff ff ff 00 00"),
+  native(0x8a, "WRITE(16)", "8a 18 ff ff ff ff ff ff ff ff ff ff ff ff 00 00"),
+  native(0x91, "SYNCHRONIZE CACHE(16)", "91 02 ff ff ff ff ff ff ff ff ff ff ff ff 00 00", 10),
+  action(0x9e, 0x10, "READ CAPACITY(16)", "9e 10 00 00 00 00 00 00 00 00 ff ff ff ff 00 00"),
+  control(0xa0, "REPORT LUNS", "a0 00 ff 00 00 00 ff ff ff ff 00 00"),
+  action(0xa3, 0x0a, "REPORT TARGET PORT GROUPS", "a3 ea 00 00 00 00 ff ff ff ff 00 00"),
+  action(0xa3, 0x0c, "REPORT SUPPORTED OPERATION CODES", "a3 0c 87 ff ff ff ff ff ff ff 00 00"),
+  action(0xa3, 0x0d, "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", "a3 0d 80 00 00 00 ff ff ff ff 00 00"),
+  native(0xa8, "READ(12)", "a8 18 ff ff ff ff ff ff ff ff 00 00"),
+  native(0xaa, "WRITE(12)", "aa 18 ff ff ff ff ff ff ff ff 00 00"),
+];
+
+export function usageOctets(opcode: Opcode): Uint8Array {
+  return Uint8Array.from(opcode.usage.split(" "), (octet) => Number.parseInt(octet, 16));
+}
+
+/** Operation codes whose service action is in the low five bits of octet 1. */
+export function hasServiceActions(opcode: number): boolean {
+  return OPCODES.some((entry) => entry.opcode === opcode && entry.serviceAction !== undefined);
+}
+
+/** The commands of one logical unit, in the order of their operation codes. */
+export function opcodesOf(unit: LogicalUnit): readonly Opcode[] {
+  return OPCODES.filter((entry) => entry.only === undefined || entry.only(unit));
+}
+
+/** Whether a unit carries a command out; VPD pages ask before they promise. */
+export function carriesOut(unit: LogicalUnit, name: string): boolean {
+  return opcodesOf(unit).some((entry) => entry.name === name);
+}
+
+/** The entry that a CDB is, by operation code and service action. */
+export function findOpcode(entries: readonly Opcode[], opcode: number, serviceAction: number): Opcode | undefined {
+  return entries.find((entry) => entry.opcode === opcode && (entry.serviceAction === undefined || entry.serviceAction === serviceAction));
+}

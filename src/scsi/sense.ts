@@ -1,0 +1,88 @@
+import type { CommandResult } from "../native/data-plane.ts";
+import { ByteWriter } from "../wire/writer.ts";
+
+/** SAM-5, 5.3.1. */
+export const STATUS = { good: 0x00, checkCondition: 0x02, busy: 0x08, reservationConflict: 0x18 } as const;
+/** SPC-4, 4.5.6, table 48. */
+export const SENSE_KEY = { noSense: 0x0, notReady: 0x2, illegalRequest: 0x5, unitAttention: 0x6, dataProtect: 0x7 } as const;
+
+/** SPC-4, 4.5.2.4.2: which octet, and from which bit down, is wrong; in the CDB or in the parameter list. */
+export interface FieldPointer {
+  readonly inCdb: boolean;
+  readonly octet: number;
+  readonly bit?: number;
+}
+
+export interface Sense {
+  readonly key: number;
+  readonly asc: number;
+  readonly ascq: number;
+  readonly field?: FieldPointer;
+}
+
+/** SPC-4, annex F. */
+export const NO_SENSE: Sense = { key: SENSE_KEY.noSense, asc: 0x00, ascq: 0x00 };
+export const INVALID_OPCODE: Sense = {
+  key: SENSE_KEY.illegalRequest,
+  asc: 0x20,
+  ascq: 0x00,
+  field: { inCdb: true, octet: 0 },
+};
+export const UNIT_NOT_SUPPORTED: Sense = { key: SENSE_KEY.illegalRequest, asc: 0x25, ascq: 0x00 };
+export const SAVING_NOT_SUPPORTED: Sense = { key: SENSE_KEY.illegalRequest, asc: 0x39, ascq: 0x00 };
+export const PARAMETER_LIST_LENGTH_ERROR: Sense = { key: SENSE_KEY.illegalRequest, asc: 0x1a, ascq: 0x00 };
+
+/** INVALID FIELD IN CDB; `bit` is the leftmost bit of the field. */
+export function invalidField(octet: number, bit?: number): Sense {
+  const field = bit === undefined ? { inCdb: true, octet } : { inCdb: true, octet, bit };
+  return { key: SENSE_KEY.illegalRequest, asc: 0x24, ascq: 0x00, field };
+}
+
+/** INVALID FIELD IN PARAMETER LIST. */
+export function invalidParameter(octet: number): Sense {
+  return { key: SENSE_KEY.illegalRequest, asc: 0x26, ascq: 0x00, field: { inCdb: false, octet } };
+}
+
+export function good(data?: Uint8Array): CommandResult {
+  return data === undefined ? { status: STATUS.good } : { status: STATUS.good, data };
+}
+
+/** Sense data is in fixed format, as the Control mode page says (D_SENSE=0). */
+export function checkCondition(sense: Sense): CommandResult {
+  return { status: STATUS.checkCondition, sense: fixedSense(sense) };
+}
+
+/** SPC-4, 4.5.2.4.2: three octets. */
+function sksOf(field: FieldPointer | undefined): Uint8Array {
+  if (field === undefined) return new Uint8Array(3);
+  const bit = field.bit === undefined ? 0 : 0x08 | field.bit;
+  return new ByteWriter(3)
+    .u8(0x80 | (field.inCdb ? 0x40 : 0) | bit)
+    .u16(field.octet)
+    .finish();
+}
+
+/*
+ * SPC-4, 4.5.3 Fixed format sense data
+ *
+ *  0  0x70                      7  additional length, 10
+ *  1  obsolete                  8  command-specific information (4)
+ *  2  sense key                12  additional sense code, and its qualifier
+ *  3  information (4)          14  field replaceable unit, then sense key specific (3)
+ */
+export function fixedSense({ key, asc, ascq, field }: Sense): Uint8Array {
+  return new ByteWriter(18).u8(0x70).zeros(1).u8(key).zeros(4).u8(10).zeros(4).u8(asc).u8(ascq).zeros(1).bytes(sksOf(field)).finish();
+}
+
+/*
+ * SPC-4, 4.5.2 Descriptor format sense data
+ *
+ *  0  0x72         1  sense key          2  additional sense code      3  its qualifier
+ *  4  reserved (3)                       7  additional length
+ *  8  sense key specific descriptor: 0x02, length 6, reserved (2), sense key specific (3), reserved
+ */
+export function descriptorSense({ key, asc, ascq, field }: Sense): Uint8Array {
+  const writer = new ByteWriter(16).u8(0x72).u8(key).u8(asc).u8(ascq).zeros(3);
+  if (field === undefined) return writer.u8(0).finish();
+  return writer.u8(8).u8(0x02).u8(6).zeros(2).bytes(sksOf(field)).zeros(1).finish();
+}
