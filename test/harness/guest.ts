@@ -1,0 +1,51 @@
+import { join } from "node:path";
+import { BackgroundProcess, runOrThrow } from "./process.ts";
+import { Resources } from "./resources.ts";
+
+const SCRIPT = join(import.meta.dirname, "..", "setup", "guest.sh");
+const MAKE_TIMEOUT_MS = 1_200_000;
+
+/** Absolute paths of what test/setup/guest.sh made. */
+export interface Guest {
+  readonly disk: string;
+  readonly kernel: string;
+  /** dracut's own network scripts with dhclient, as RHEL 8 has it. */
+  readonly initrd: string;
+  /** As RHEL 9 has it. */
+  readonly initrdNetworkManager: string;
+}
+
+/** What its kernel line needs besides what the server adds. */
+export const GUEST_ARGUMENTS = "root=LABEL=rackboot-guest rw console=ttyS0";
+
+/** Makes the guest where it is missing, which takes some minutes once; `tell` gets its progress, line by line. */
+export async function ensureGuest(tell: (line: string) => void = () => undefined): Promise<Guest> {
+  const resources = new Resources();
+  try {
+    const script = new BackgroundProcess(resources, [SCRIPT]);
+    let told = 0;
+    const stop = script.output.onChange(() => {
+      const lines = script.output.text.split("\n");
+      for (; told < lines.length - 1; told++) tell(lines[told] ?? "");
+    });
+    const timer = setTimeout(() => script.signal("SIGTERM"), MAKE_TIMEOUT_MS);
+    const exit = await script.exited;
+    clearTimeout(timer);
+    stop();
+    if (exit.code !== 0) throw new Error(`The guest could not be made:\n${script.output.tail()}`);
+    const folder = script.output.tail(1);
+    return {
+      disk: join(folder, "disk.raw"),
+      kernel: join(folder, "vmlinuz"),
+      initrd: join(folder, "initrd.img"),
+      initrdNetworkManager: join(folder, "initrd-networkmanager.img"),
+    };
+  } finally {
+    await resources.close();
+  }
+}
+
+/** A disk of its own for one machine: shared with the original until written where the file system can do that. */
+export async function copyDisk(guest: Guest, to: string): Promise<void> {
+  await runOrThrow(["cp", "--reflink=auto", "--sparse=always", "--", guest.disk, to], { timeoutMs: 300_000 });
+}

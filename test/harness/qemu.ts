@@ -1,0 +1,183 @@
+import { copyFileSync, existsSync, mkdirSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { NetworkNamespace } from "./netns.ts";
+import type { BackgroundProcess, Exit, Result } from "./process.ts";
+import type { Resources } from "./resources.ts";
+import { Transcript } from "./transcript.ts";
+
+const FIRMWARE_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+const FIRMWARE_VARIABLES = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+
+/** From power-on to login, on two busy cores under software emulation. */
+export const BOOT_TIMEOUT_MS = 600_000;
+const COMMAND_TIMEOUT_MS = 120_000;
+const POWER_OFF_TIMEOUT_MS = 180_000;
+
+export interface QemuOptions {
+  readonly name: string;
+  readonly mac: string;
+  readonly uuid?: string;
+  /** `uefi`: OVMF with its own network stack. `bios`: SeaBIOS with the iPXE ROM that QEMU brings along. */
+  readonly firmware: "uefi" | "bios";
+  readonly memoryMiB?: number;
+  /** Keeps the firmware's variables, the console's socket and its log; made when missing. */
+  readonly directory: string;
+}
+
+/** A machine without a disk in a namespace's switch: power button, power cord and serial console. */
+export class QemuMachine {
+  readonly name: string;
+  /** Everything it said on its serial console, over all boots. */
+  readonly console: Transcript = new Transcript();
+  readonly #resources: Resources;
+  readonly #namespace: NetworkNamespace;
+  readonly #options: QemuOptions;
+  readonly #tap: string;
+  #process: BackgroundProcess | undefined;
+  #socket: Socket | undefined;
+  #commands = 0;
+  #shellReady = false;
+
+  private constructor(resources: Resources, namespace: NetworkNamespace, options: QemuOptions, tap: string) {
+    this.name = options.name;
+    this.#resources = resources;
+    this.#namespace = namespace;
+    this.#options = options;
+    this.#tap = tap;
+  }
+
+  /** Puts it into the rack: it has a cable, and no power yet. */
+  static async install(resources: Resources, namespace: NetworkNamespace, options: QemuOptions): Promise<QemuMachine> {
+    mkdirSync(options.directory, { recursive: true });
+    const variables = join(options.directory, "variables.fd");
+    if (options.firmware === "uefi" && !existsSync(variables)) copyFileSync(FIRMWARE_VARIABLES, variables);
+    return new QemuMachine(resources, namespace, options, await namespace.addTap());
+  }
+
+  get consoleLog(): string {
+    return join(this.#options.directory, "console.log");
+  }
+
+  async powerOn(): Promise<void> {
+    if (this.#process?.running) throw new Error(`${this.name} is on already`);
+    const socketPath = join(this.#options.directory, "console.sock");
+    this.#shellReady = false;
+    this.console.skip();
+    this.#process = this.#namespace.start(this.#resources, this.#commandLine(socketPath));
+    this.#socket = await this.#connect(socketPath, this.#process);
+  }
+
+  /** Waits for words on the serial console behind those that were waited for before. */
+  waitFor(pattern: RegExp, timeoutMs: number = BOOT_TIMEOUT_MS): Promise<RegExpExecArray> {
+    return this.console.waitFor(pattern, timeoutMs);
+  }
+
+  /** The guest says so itself, with the host name it has and how often its disk has been booted. */
+  async waitUntilUp(timeoutMs: number = BOOT_TIMEOUT_MS): Promise<{ readonly hostname: string; readonly boot: number }> {
+    const [, hostname = "", boot = ""] = await this.waitFor(/rackboot-guest: up (\S+) boot (\d+)/, timeoutMs);
+    return { hostname, boot: Number(boot) };
+  }
+
+  type(text: string): void {
+    this.#socket?.write(text);
+  }
+
+  /** Runs a command in the shell on the guest's console. Its output and its errors come as one text. */
+  async shell(command: string, timeoutMs: number = COMMAND_TIMEOUT_MS): Promise<Result> {
+    if (!this.#shellReady) await this.#readyShell();
+    const id = ++this.#commands;
+    // The words of the markers are joined by the shell, so that an echo of the line is not taken for its answer.
+    this.type(`echo "<<"${id}; { ${command}; } 2>&1 </dev/null; echo ">>"${id}:$?\n`);
+    await this.waitFor(new RegExp(`<<${id}\n`), COMMAND_TIMEOUT_MS);
+    const [, stdout = "", code = ""] = await this.waitFor(new RegExp(`^([^]*?)>>${id}:(\\d+)\n`), timeoutMs);
+    return { code: Number(code), stdout, stderr: "" };
+  }
+
+  /** Starts a command there and does not wait for it. */
+  async shellInBackground(command: string): Promise<void> {
+    await this.shell(`{ ${command}; } >/dev/null 2>&1 &`);
+  }
+
+  /** As if the cord were pulled: not a byte more leaves this machine. */
+  async cutPower(): Promise<void> {
+    await this.#process?.stop("SIGKILL");
+    this.#socket?.destroy();
+  }
+
+  /** Shuts the guest down in good order and waits until the machine is off. */
+  async powerOff(): Promise<Exit> {
+    if (this.#process === undefined) throw new Error(`${this.name} is off already`);
+    if (!this.#shellReady) await this.#readyShell();
+    this.type("poweroff\n");
+    const timer = setTimeout(() => this.#process?.signal("SIGKILL"), POWER_OFF_TIMEOUT_MS);
+    const exit = await this.#process.exited;
+    clearTimeout(timer);
+    this.#socket?.destroy();
+    return exit;
+  }
+
+  /** A plain shell without line editing and echo, on the terminal where root is logged in already. */
+  async #readyShell(): Promise<void> {
+    this.type("\nexec sh\n");
+    await sleep(1000);
+    this.type('stty -echo; dmesg -n 1; PS1=; export PAGER=cat SYSTEMD_PAGER=; echo "shell"-ready\n');
+    await this.waitFor(/shell-ready\n/, COMMAND_TIMEOUT_MS);
+    this.#shellReady = true;
+  }
+
+  #commandLine(socketPath: string): string[] {
+    const { name, mac, uuid, firmware, memoryMiB = 1024, directory } = this.#options;
+    const variables = join(directory, "variables.fd");
+    // Without an option ROM OVMF drives the card itself, which is what most machines' firmware does.
+    const uefi = [
+      "-drive",
+      `if=pflash,format=raw,unit=0,readonly=on,file=${FIRMWARE_CODE}`,
+      "-drive",
+      `if=pflash,format=raw,unit=1,file=${variables}`,
+    ];
+    return [
+      "qemu-system-x86_64",
+      ...[
+        "-name",
+        name,
+        "-machine",
+        `q35${firmware === "bios" ? ",graphics=off" : ""}`,
+        "-accel",
+        "tcg,thread=multi",
+        "-cpu",
+        "max",
+        "-smp",
+        "2",
+        "-m",
+        String(memoryMiB),
+      ],
+      ...(uuid === undefined ? [] : ["-uuid", uuid]),
+      ...(firmware === "uefi" ? uefi : []),
+      ...["-netdev", `tap,id=rack,ifname=${this.#tap},script=no,downscript=no`],
+      ...["-device", `virtio-net-pci,netdev=rack,mac=${mac},bootindex=1${firmware === "uefi" ? ",romfile=" : ""}`],
+      ...["-device", "virtio-rng-pci", "-nodefaults", "-display", "none", "-vga", "none", "-monitor", "none"],
+      ...["-chardev", `socket,id=console,path=${socketPath},server=on,wait=off,logfile=${this.consoleLog},logappend=on`],
+      ...["-serial", "chardev:console"],
+    ];
+  }
+
+  async #connect(path: string, machine: BackgroundProcess): Promise<Socket> {
+    for (let attempt = 0; attempt < 100 && machine.running; attempt++) {
+      const socket = connect(path);
+      const connected = await new Promise<boolean>((resolve) => {
+        socket.once("connect", () => resolve(true));
+        socket.once("error", () => resolve(false));
+      });
+      if (connected) {
+        socket.setEncoding("latin1");
+        socket.on("data", (chunk: string) => this.console.append(chunk));
+        socket.on("error", () => undefined);
+        return socket;
+      }
+      await sleep(100);
+    }
+    throw new Error(`${this.name} did not start: ${machine.output.tail()}`);
+  }
+}
