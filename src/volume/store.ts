@@ -57,14 +57,16 @@ export class VolumeStore {
   }
 
   /**
-   * Opens what `settings` names and is not open, reopens what changed, closes what it no longer names. A volume that
-   * cannot be opened is told as `volume.failed` and left out.
+   * Opens what `settings` names and is not open as it says. What it no longer names, or names differently, is served on
+   * until the returned function is called, so that sessions can be led over to the new first. A volume that cannot be
+   * opened is told as `volume.failed` and left out.
    */
-  async apply(settings: VolumeStoreSettings): Promise<void> {
-    for (const [name, open] of this.#open) {
-      const wanted = settings.volumes.get(name);
-      if (wanted === undefined || !sameVolume(open.config, wanted)) await this.#close(open);
-    }
+  async apply(settings: VolumeStoreSettings): Promise<() => Promise<void>> {
+    const retired = [...this.#open.values()].filter((open) => {
+      const wanted = settings.volumes.get(open.name);
+      return wanted === undefined || !sameVolume(open.config, wanted);
+    });
+    for (const volume of retired) this.#open.delete(volume.name);
     for (const [name, config] of settings.volumes) {
       if (this.#open.has(name)) continue;
       try {
@@ -73,6 +75,17 @@ export class VolumeStore {
         this.#emit({ type: "volume.failed", volume: name, reason: (cause as Error).message });
       }
     }
+    return async () => {
+      for (const volume of retired) {
+        this.#byId.delete(volume.id);
+        await this.#dataPlane.closeVolume(volume.id);
+      }
+    };
+  }
+
+  /** Every volume that is being served. */
+  get all(): Iterable<OpenVolume> {
+    return this.#open.values();
   }
 
   async #openOne(settings: VolumeStoreSettings, name: VolumeName, config: VolumeConfig): Promise<void> {
@@ -145,12 +158,6 @@ export class VolumeStore {
     } finally {
       if (serving !== undefined) this.#dataPlane.thaw(serving.id);
     }
-  }
-
-  async #close(volume: OpenVolume): Promise<void> {
-    this.#open.delete(volume.name);
-    this.#byId.delete(volume.id);
-    await this.#dataPlane.closeVolume(volume.id);
   }
 }
 

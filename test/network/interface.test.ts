@@ -1,0 +1,24 @@
+import { describe, expect, it } from "vitest";
+import { parseIpv4 } from "../../src/machine/identifiers.ts";
+import { checkInterface } from "../../src/network/interface.ts";
+
+const entry = (address: string) => ({ address, netmask: "255.255.255.0", family: "IPv4" as const, mac: "", internal: false, cidr: null });
+const present = { lo: [entry("127.0.0.1")], eth0: [entry("172.16.0.1")] };
+const wanted = (name: string, address: string) => ({ interface: name, address: parseIpv4(address), prefixLength: 24, manage: false });
+
+describe("the interface that faces the rack", () => {
+  it("is accepted with the address that it has, and the loopback with any of its own", () => {
+    checkInterface(wanted("eth0", "172.16.0.1"), present);
+    checkInterface(wanted("lo", "127.0.0.7"), present);
+  });
+
+  it("tells a person which interfaces there are when the name is wrong", () => {
+    expect(() => checkInterface(wanted("eth1", "172.16.0.1"), present)).toThrow(
+      /no interface eth1 .*lo, eth0.*ip address add 172\.16\.0\.1\/24 dev eth1/,
+    );
+  });
+
+  it("tells a person which address it has when that is wrong", () => {
+    expect(() => checkInterface(wanted("eth0", "10.0.0.1"), present)).toThrow(/eth0 has 172\.16\.0\.1, not 10\.0\.0\.1/);
+  });
+});
