@@ -14,7 +14,7 @@ export function findAddress(inquiry: Inquiry, context: DhcpContext): Grant | { r
   const { machine, mac } = inquiry;
   const { leases, nowMs } = context;
   const fixed = machine?.address;
-  if (fixed !== undefined && mayTakeFixed(inquiry, context, fixed)) return { address: fixed, fixed: true };
+  if (fixed !== undefined && isUsable(inquiry, context, fixed) && isFree(inquiry, context, fixed)) return { address: fixed, fixed: true };
   const chosen = leases.choose(mac, nowMs, (address) => isUsable(inquiry, context, address), inquiry.requested);
   if (isAddress(chosen)) return { address: chosen, fixed: false };
   return { reason: fixed === undefined ? chosen : `${whyNotFixed(inquiry, context, fixed)}, and ${chosen}` };
@@ -22,9 +22,8 @@ export function findAddress(inquiry: Inquiry, context: DhcpContext): Grant | { r
 
 /** SELECTING and INIT-REBOOT: is `wanted` what this client was offered, or would be? */
 export function mayHave(inquiry: Inquiry, context: DhcpContext, wanted: Ipv4): boolean {
-  const { leases, nowMs } = context;
-  if (leases.offerOf(inquiry.mac, nowMs) === wanted && isUsable(inquiry, context, wanted))
-    return leases.availableTo(inquiry.mac, wanted, nowMs);
+  const offered = context.leases.offerOf(inquiry.mac, context.nowMs) === wanted;
+  if (offered && isUsable(inquiry, context, wanted) && isFree(inquiry, context, wanted)) return true;
   const found = findAddress(inquiry, context);
   return "address" in found && found.address === wanted;
 }
@@ -35,10 +34,9 @@ export function mayHave(inquiry: Inquiry, context: DhcpContext, wanted: Ipv4): b
  * the root disk, from a running machine. The new address comes with its next boot.
  */
 export function mayKeep(inquiry: Inquiry, context: DhcpContext, wanted: Ipv4): boolean {
-  const { leases, nowMs } = context;
-  if (inquiry.machine?.address === wanted && mayTakeFixed(inquiry, context, wanted)) return true;
-  const known = leases.addressOf(inquiry.mac) === wanted || leases.inPool(wanted);
-  return known && isUsable(inquiry, context, wanted) && leases.availableTo(inquiry.mac, wanted, nowMs);
+  const { leases } = context;
+  const known = inquiry.machine?.address === wanted || leases.addressOf(inquiry.mac) === wanted || leases.inPool(wanted);
+  return known && isUsable(inquiry, context, wanted) && isFree(inquiry, context, wanted);
 }
 
 /** Is the address one that a client on this network may be given, and nobody else's by configuration? */
@@ -49,11 +47,10 @@ function isUsable({ subnet, machine }: Inquiry, { settings, rack }: DhcpContext,
 }
 
 /** The MACs of one machine share its address: its newest asker has it (a ROM and a system may use different ports of a card). */
-function mayTakeFixed({ subnet, machine, mac }: Inquiry, { leases, nowMs }: DhcpContext, fixed: Ipv4): boolean {
-  if (!subnet.hasHost(fixed)) return false;
-  const holder = leases.macAt(fixed);
-  const sharesIt = holder !== undefined && holder !== mac && machine?.macs.includes(holder) === true;
-  return sharesIt ? !leases.quarantined(fixed, nowMs) : leases.availableTo(mac, fixed, nowMs);
+function isFree({ machine, mac }: Inquiry, { leases, nowMs }: DhcpContext, address: Ipv4): boolean {
+  const holder = leases.macAt(address);
+  const shared = address === machine?.address && holder !== undefined && machine.macs.includes(holder);
+  return shared ? !leases.quarantined(address, nowMs) : leases.availableTo(mac, address, nowMs);
 }
 
 function whyNotFixed({ subnet, mac }: Inquiry, { leases, nowMs }: DhcpContext, fixed: Ipv4): string {

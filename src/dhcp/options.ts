@@ -190,7 +190,7 @@ function describeValue(value: unknown): string {
   if (value instanceof Uint8Array) return hex(value);
   if (value instanceof Map) return [...value].map(([code, bytes]) => `${code}=${describeValue(bytes)}`).join(" ");
   if (Array.isArray(value)) return value.join(" ");
-  return typeof value === "string" ? JSON.stringify(value) : String(value);
+  return String(value);
 }
 
 function hex(bytes: Uint8Array): string {

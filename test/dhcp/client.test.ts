@@ -1,0 +1,43 @@
+import { expect, test } from "vitest";
+import { recogniseFirmware } from "../../src/dhcp/client.ts";
+import * as option from "../../src/dhcp/options.ts";
+import { decodePacket } from "../../src/dhcp/packet.ts";
+import { value, vector } from "./support.ts";
+
+test.each([
+  ["ovmf-pxe-discover", "uefi-x64-pxe"],
+  ["ovmf-http-discover", "uefi-x64-http"],
+  ["ipxe-bios-discover", "ipxe-bios"],
+  ["ipxe-uefi-discover", "ipxe-uefi-x64"],
+  ["dhclient-discover", undefined],
+  ["udhcpc-discover", undefined],
+])("%s comes from %s", (name, kind) => {
+  expect(recogniseFirmware(decodePacket(vector(name)).options)).toBe(kind);
+});
+
+const pxe = value(option.VENDOR_CLASS, "PXEClient:Arch:00000:UNDI:002001");
+const architecture = (number: number) => value(option.ARCHITECTURE, [number]);
+
+test.each([
+  ["a BIOS ROM", [pxe, architecture(0)], "bios-pxe"],
+  [
+    "a ROM that says its architecture in the vendor class only",
+    [value(option.VENDOR_CLASS, "PXEClient:Arch:00011:UNDI:003000")],
+    "uefi-arm64-pxe",
+  ],
+  ["a ROM that says nothing but PXEClient", [value(option.VENDOR_CLASS, "PXEClient")], "bios-pxe"],
+  ["UEFI that calls itself EFI BC", [pxe, architecture(9)], "uefi-x64-pxe"],
+  ["arm64 UEFI HTTP", [value(option.VENDOR_CLASS, "HTTPClient:Arch:00019:UNDI:003000"), architecture(19)], "uefi-arm64-http"],
+  ["iPXE told by its bare user class", [pxe, architecture(0), value(option.USER_CLASS, Buffer.from("iPXE"))], "ipxe-bios"],
+  ["iPXE told by a user class with its length", [pxe, architecture(7), value(option.USER_CLASS, Buffer.from("\x04iPXE"))], "ipxe-uefi-x64"],
+  ["iPXE told by option 175", [pxe, architecture(11), value(option.IPXE, new Map())], "ipxe-uefi-arm64"],
+  ["32-bit UEFI, for which there is nothing", [pxe, architecture(6)], undefined],
+  ["Windows", [value(option.VENDOR_CLASS, "MSFT 5.0")], undefined],
+  ["U-Boot without PXE", [architecture(11)], undefined],
+])("%s is recognised, or a machine loops in its ROM", (_, options, kind) => {
+  expect(recogniseFirmware(new Map(options))).toBe(kind);
+});
+
+test("an architecture of odd length is refused with the reason", () => {
+  expect(() => recogniseFirmware(new Map([pxe, [93, Uint8Array.of(0)]]))).toThrow("option 93 (client architecture): 1 octets");
+});
