@@ -1,0 +1,64 @@
+import type { Machine } from "../machine/machine.ts";
+import { httpUrl, type ServerFacts, tftpUrl } from "./facts.ts";
+import { kernelLine } from "./kernel-line.ts";
+import { type BootEntry, type BootPlan, rootPath } from "./plan.ts";
+
+/** For a person to read why it did not work, before the machine tries again. */
+const RETRY_SECONDS = 30;
+/** The setting that stands for a dollar sign which iPXE is not to expand. */
+const DOLLAR: string = "$".concat("{dollar}");
+
+/** The iPXE script of one machine (ipxe.org/scripting): its default entry, over HTTP, and over TFTP where that fails. */
+export function ipxeScript(machine: Machine, plan: BootPlan, facts: ServerFacts): string {
+  return `${[
+    "#!ipxe",
+    `# ${machine.name}: written by rackboot at each request.`,
+    "set dollar:string $",
+    `set initiator-iqn ${machine.initiators[0]}`,
+    `echo rackboot: this is ${machine.name}`,
+    ...body(machine, plan, facts),
+    ":failed",
+    `echo rackboot: that did not work. Restarting in ${RETRY_SECONDS} seconds`,
+    `sleep ${RETRY_SECONDS}`,
+    "reboot",
+  ].join("\n")}\n`;
+}
+
+function body(machine: Machine, plan: BootPlan, facts: ServerFacts): string[] {
+  switch (plan.kind) {
+    case "kernel":
+      return bootEntry(machine, plan.entries[0], facts);
+    case "sanboot":
+      return [
+        "echo rackboot: starting the boot loader on the iSCSI disk",
+        `sanboot --drive 0x80 ${rootPath(machine, facts.portals[0], facts.iscsiPort)} || goto failed`,
+      ];
+    case "local":
+      return ["echo rackboot: this machine boots from its own disk", "exit"];
+    case "nothing":
+      return [`echo rackboot: ${text(plan.reason)}`, "goto failed"];
+  }
+}
+
+function bootEntry(machine: Machine, entry: BootEntry, facts: ServerFacts): string[] {
+  const kernel = `/${machine.name}/${entry.kernel.name}`;
+  const initrd = `/${machine.name}/${entry.initrd.name}`;
+  // The kernel's EFI stub asks iPXE for the initramfs by this name; a BIOS kernel passes the word over.
+  const words = ["initrd=initrd", ...kernelLine(machine, entry.arguments, facts)].map(word).join(" ");
+  return [
+    `kernel --name vmlinuz ${httpUrl(facts, kernel)} ${words} || kernel --name vmlinuz ${tftpUrl(facts, kernel)} ${words} || goto failed`,
+    `initrd --name initrd ${httpUrl(facts, initrd)} || initrd --name initrd ${tftpUrl(facts, initrd)} || goto failed`,
+    "echo rackboot: starting Linux",
+    "boot || goto failed",
+  ];
+}
+
+/** iPXE hands the line on as it stands, and the kernel takes a quoted word as one. */
+function word(argument: string): string {
+  return text(/\s/.test(argument) ? `"${argument}"` : argument);
+}
+
+/** iPXE expands settings anywhere on a line, and ends a command at a lone `||` or `&&`, which no argument is. */
+function text(line: string): string {
+  return line.replaceAll(/\$(?=\{)/g, () => DOLLAR).replaceAll(/[\r\n]+/g, " ");
+}

@@ -1,0 +1,33 @@
+import type { BootOffer, FirmwareKind } from "../machine/firmware.ts";
+import type { Machine } from "../machine/machine.ts";
+import { httpUrl, type ServerFacts } from "./facts.ts";
+import { type FoundLoaders, loaderFor } from "./loaders.ts";
+import { needsFirmwareTable, rootPath } from "./plan.ts";
+
+/** The name under which a machine's iPXE script is served. */
+export const IPXE_SCRIPT = "boot.ipxe";
+
+/**
+ * What DHCP tells the firmware of `machine`: where its loader is, in the form that this kind of firmware reads. `undefined`
+ * where the machine boots from its own disk, or where this system has no loader for such firmware.
+ */
+export function bootOffer(kind: FirmwareKind, machine: Machine, facts: ServerFacts, found: FoundLoaders): BootOffer | undefined {
+  if (machine.boot.kind === "local") return undefined;
+  if (kind.startsWith("ipxe-")) return ipxeOffer(machine, facts);
+  const loader = loaderFor(kind, machine, found);
+  if (loader === undefined) return undefined;
+  const path = `${machine.name}/${loader.name}`;
+  return { file: kind.endsWith("-http") ? httpUrl(facts, `/${path}`) : path };
+}
+
+/**
+ * iPXE has HTTP in every build that is in use, and unlike its TFTP it takes any port. A root path makes it log in to the
+ * disk before it asks for the script, and leave that session half open: so it is told only where an iBFT is wanted.
+ */
+function ipxeOffer(machine: Machine, facts: ServerFacts): BootOffer {
+  return {
+    file: httpUrl(facts, `/${machine.name}/${IPXE_SCRIPT}`),
+    ...(needsFirmwareTable(machine) ? { rootPath: rootPath(machine, facts.portals[0], facts.iscsiPort) } : {}),
+    initiatorName: machine.initiators[0],
+  };
+}

@@ -1,0 +1,215 @@
+import { basename } from "node:path";
+import { ipv4ToNumber } from "../machine/identifiers.ts";
+import type { Machine } from "../machine/machine.ts";
+import type { FileRole } from "../state/events.ts";
+import type { ServerFacts } from "./facts.ts";
+import { fileAt, fileNamed, fileWithin, LoaderInspector } from "./file-system.ts";
+import type { BootFile, BootFiles, FileClient, NotFound } from "./files.ts";
+import { grubConfig } from "./grub-config.ts";
+import { ipxeScript } from "./ipxe-script.ts";
+import { configuredLoader, DEBIAN_NETWORK_GRUB, type FoundLoaders, loaderFolders, loadersOf } from "./loaders.ts";
+import { IPXE_SCRIPT } from "./offer.ts";
+import { normalPath } from "./paths.ts";
+import { type BootPlan, bootPlan, type NamedFile } from "./plan.ts";
+
+export interface ResolverSettings {
+  readonly facts: ServerFacts;
+  readonly loaders: FoundLoaders;
+  /** tftp.root: files that every client may read. */
+  readonly root?: string;
+  /** Whether a machine of this name is configured: its folder is nobody else's. */
+  readonly isMachine: (name: string) => boolean;
+}
+
+/** A request as the rules below see it. */
+interface Request {
+  readonly client: FileClient;
+  readonly machine: Machine;
+  readonly plan: BootPlan;
+  readonly segments: readonly string[];
+  /** The last segment, in lower case. */
+  readonly name: string;
+}
+
+/** GRUB's own folders, which a machine of that name does not take from the others. */
+const GRUB_FOLDERS = new Set(["grub", "grub2", "boot", "efi", "debian-installer"]);
+
+/** What shim asks for beside itself: its second stage, its key manager and fall-back, revocations, further certificates. */
+const COMPANION = /^(grub|shim|mm|fb|revocations|shim_certificate)[a-z0-9_-]*\.efi$/;
+/** GRUB's modules and their lists, in the folder that GRUB has for its platform. */
+const MODULE_FOLDER = /^(x86_64|arm64|i386)-(efi|pc)$/;
+const MODULE = /^[a-z0-9_-]+\.(mod|lst)$/;
+const GRUB_CONFIG = /^grub\.cfg(?:-(.+))?$/;
+
+/**
+ * The one place that maps (machine, path) to octets. A machine may read its loader with what belongs to it, its boot
+ * scripts, its kernels and initramfs; everybody may read what is below tftp.root; nobody anything else.
+ */
+export class BootResolver implements BootFiles {
+  #settings: ResolverSettings;
+  readonly #inspector = new LoaderInspector();
+
+  constructor(settings: ResolverSettings) {
+    this.#settings = settings;
+  }
+
+  update(settings: ResolverSettings): void {
+    this.#settings = settings;
+  }
+
+  async resolve(client: FileClient, path: string): Promise<BootFile | NotFound> {
+    const normal = normalPath(path);
+    if ("reason" in normal) return notFound(normal.reason);
+    const { segments } = normal;
+    const own = await this.#own(client, segments);
+    if (own !== undefined) return own;
+    const { root } = this.#settings;
+    const common = root === undefined ? undefined : await fileWithin(root, segments, roleByName(segments.at(-1) ?? ""));
+    if (common !== undefined) return common;
+    return notFound(client.machine === undefined ? "no machine is known at this address" : `nothing that ${client.machine.name} may read`);
+  }
+
+  async #own(client: FileClient, segments: readonly string[]): Promise<BootFile | NotFound | undefined> {
+    const { machine } = client;
+    const [first = ""] = segments;
+    const name = segments.at(-1)?.toLowerCase();
+    if (machine === undefined || name === undefined) return undefined;
+    const foreign = segments.length > 1 && first !== machine.name && this.#settings.isMachine(first) && !GRUB_FOLDERS.has(first);
+    if (foreign) return undefined;
+    const request = { client, machine, plan: bootPlan(machine), segments, name };
+    return (
+      (await this.#planned(request)) ??
+      (await this.#grubConfig(request)) ??
+      this.#ipxeScript(request) ??
+      (await this.#loader(request)) ??
+      (await this.#companion(machine, name)) ??
+      (await this.#module(request))
+    );
+  }
+
+  /** Kernels and initramfs, as `/<machine>/<name>`, or by the name that the file itself has. */
+  async #planned({ machine, plan, segments }: Request): Promise<BootFile | NotFound | undefined> {
+    if (plan.kind !== "kernel") return undefined;
+    const [folder, ...rest] = segments;
+    const asked = folder === machine.name ? rest.join("/") : segments.join("/");
+    for (const entry of plan.entries) {
+      for (const [file, role] of [
+        [entry.kernel, "kernel"],
+        [entry.initrd, "initramfs"],
+      ] as const satisfies readonly (readonly [NamedFile, FileRole])[]) {
+        if (asked !== file.name && asked !== basename(file.path)) continue;
+        return (await fileAt(file.path, role)) ?? notFound(`${file.path} of ${machine.name} is not there, or is no regular file`);
+      }
+    }
+    return undefined;
+  }
+
+  /** The configuration under every name that a GRUB looks for it by, in whatever folder its build takes for its own. */
+  async #grubConfig({ client, machine, plan, name }: Request): Promise<BootFile | undefined> {
+    const [matched, suffix] = GRUB_CONFIG.exec(name) ?? [];
+    if (matched === undefined || (suffix !== undefined && !namesClient(suffix, client, machine))) return undefined;
+    const checked = await this.#checked(plan);
+    const http = client.transport === "http" || (await this.#grubHasHttp(machine));
+    return bytes("config", grubConfig(machine, checked, this.#settings.facts, { http }));
+  }
+
+  #ipxeScript({ machine, plan, name }: Request): BootFile | undefined {
+    return name === IPXE_SCRIPT ? bytes("config", ipxeScript(machine, plan, this.#settings.facts)) : undefined;
+  }
+
+  async #loader({ machine, name }: Request): Promise<BootFile | undefined> {
+    for (const loader of loadersOf(machine, this.#settings.loaders)) {
+      if (name !== loader.name.toLowerCase() && name !== basename(loader.path).toLowerCase()) continue;
+      const found = await fileAt(loader.path, "loader");
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  async #companion(machine: Machine, name: string): Promise<BootFile | undefined> {
+    if (!COMPANION.test(name)) return undefined;
+    const role = name.startsWith("grub") ? "loader" : "other";
+    for (const folder of loaderFolders(machine, this.#settings.loaders)) {
+      const found = (await fileNamed(folder, `${name}.signed`, role)) ?? (await fileNamed(folder, name, role));
+      if (found !== undefined) return (await this.#withNetwork(found, name)) ?? found;
+    }
+    return this.#debianGrub(machine, name);
+  }
+
+  /** The GRUB of an installed disk may have no network; a machine that boots from here needs its sibling that has. */
+  async #withNetwork(found: BootFile, name: string): Promise<BootFile | undefined> {
+    const sibling = DEBIAN_NETWORK_GRUB[name];
+    if (found.kind !== "file" || sibling === undefined) return undefined;
+    const traits = await this.#inspector.inspect(found.path);
+    return traits === undefined || traits.network || !traits.debian ? undefined : fileAt(sibling, "loader");
+  }
+
+  /** Debian's package of shim brings no GRUB beside it: its own network GRUB is the one that it accepts. */
+  async #debianGrub(machine: Machine, name: string): Promise<BootFile | undefined> {
+    const grub = DEBIAN_NETWORK_GRUB[name];
+    if (grub === undefined) return undefined;
+    for (const loader of loadersOf(machine, this.#settings.loaders)) {
+      const traits = await this.#inspector.inspect(loader.path);
+      if (traits?.shim && traits.debian) return fileAt(grub, "loader");
+    }
+    return undefined;
+  }
+
+  async #module({ machine, segments, name }: Request): Promise<BootFile | undefined> {
+    const platform = segments.at(-2)?.toLowerCase();
+    if (platform === undefined || !MODULE_FOLDER.test(platform) || !MODULE.test(name)) return undefined;
+    for (const folder of loaderFolders(machine, this.#settings.loaders)) {
+      const found = await fileWithin(folder, [platform, name], "other");
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  /** A missing kernel is told on the machine's own screen instead of as an error of GRUB's. */
+  async #checked(plan: BootPlan): Promise<BootPlan> {
+    if (plan.kind !== "kernel") return plan;
+    const [entry] = plan.entries;
+    for (const file of [entry.kernel, entry.initrd]) {
+      if ((await fileAt(file.path, "other")) === undefined) return { kind: "nothing", reason: `${file.path} is missing on the server` };
+    }
+    return plan;
+  }
+
+  /** Of the GRUB that the machine ends up with: its loader, or what shim starts. */
+  async #grubHasHttp(machine: Machine): Promise<boolean> {
+    const { usual } = this.#settings.loaders;
+    const loader = configuredLoader(machine) ?? usual.get("uefi-x64-pxe") ?? usual.get("uefi-arm64-pxe");
+    const traits = loader === undefined ? undefined : await this.#inspector.inspect(loader.path);
+    if (loader === undefined || traits === undefined) return false;
+    if (!traits.shim) return traits.network && traits.http;
+    const second = await this.#companion(machine, /aa64/i.test(loader.name) ? "grubaa64.efi" : "grubx64.efi");
+    const grub = second?.kind === "file" ? await this.#inspector.inspect(second.path) : undefined;
+    return grub?.network === true && grub.http;
+  }
+}
+
+/**
+ * Whether `grub.cfg-<suffix>` is this client's: `01-<MAC with dashes>`, the start of its address in hexadecimal, or a UUID,
+ * which names the machine that asks and nobody else.
+ */
+function namesClient(suffix: string, client: FileClient, machine: Machine): boolean {
+  if (/^[0-9a-f]{1,8}$/.test(suffix)) return ipv4ToNumber(client.address).toString(16).padStart(8, "0").startsWith(suffix);
+  if (/^[0-9a-f]{2}(-[0-9a-f]{2}){6}$/.test(suffix)) return machine.macs.some((mac) => suffix.slice(3) === mac.replaceAll(":", "-"));
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(suffix);
+}
+
+/** A file of tftp.root plays the part that its name says. */
+function roleByName(name: string): FileRole {
+  if (/\.cfg$|\.ipxe$/i.test(name)) return "config";
+  if (/\.(efi|k?kpxe|pxe)(\.signed)?$|^pxelinux\.0$/i.test(name)) return "loader";
+  if (/^(vmlinu[xz]|bzimage)/i.test(name)) return "kernel";
+  return /^(initrd|initramfs)/i.test(name) ? "initramfs" : "other";
+}
+
+function bytes(role: FileRole, text: string): BootFile {
+  return { kind: "bytes", role, bytes: new TextEncoder().encode(text) };
+}
+
+function notFound(reason: string): NotFound {
+  return { kind: "not-found", reason };
+}

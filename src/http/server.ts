@@ -1,0 +1,216 @@
+import { readFile } from "node:fs/promises";
+import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { AddressInfo, Socket } from "node:net";
+import type { Downloads } from "../boot/downloads.ts";
+import type { BootFiles, FileClient } from "../boot/files.ts";
+import { ListenError } from "../boot/listen-error.ts";
+import { pathOfTarget } from "../boot/paths.ts";
+import { type Ipv4, parseIpv4 } from "../machine/identifiers.ts";
+import type { Machine } from "../machine/machine.ts";
+import type { Emit } from "../state/events.ts";
+import { plain, serveBootFile } from "./boot-route.ts";
+
+export interface HttpSettings {
+  /** Connections are taken on this address only. */
+  readonly address: Ipv4;
+  /** 0: the system chooses; {@link HttpServer.port} tells. */
+  readonly port: number;
+  /** Paths of PEM files. */
+  readonly https?: { readonly port: number; readonly certificate: string; readonly key: string };
+}
+
+/** Answers a request by itself, method and all. What it throws becomes a 500. */
+export type RouteHandler = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
+
+export interface HttpParts {
+  readonly files: BootFiles;
+  readonly downloads: Downloads;
+  readonly machineAt: (address: Ipv4) => Machine | undefined;
+  readonly emit: Emit;
+  /** By exact path; every other path is a boot file. */
+  readonly routes: ReadonlyMap<string, RouteHandler>;
+}
+
+export const MAX_CONNECTIONS = 512;
+export const MAX_CONNECTIONS_PER_CLIENT = 32;
+const MAX_HEADER_BYTES = 8 * 1024;
+const MAX_HEADERS = 64;
+/** From the first octet of a request to the end of its headers. */
+const HEADERS_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 30_000;
+const KEEP_ALIVE_MS = 15_000;
+/** A connection on which nothing moves. GRUB leaves one open while it unpacks what it has. */
+const IDLE_TIMEOUT_MS = 120_000;
+
+const OPTIONS: ServerOptions = {
+  maxHeaderSize: MAX_HEADER_BYTES,
+  headersTimeout: HEADERS_TIMEOUT_MS,
+  requestTimeout: REQUEST_TIMEOUT_MS,
+  keepAliveTimeout: KEEP_ALIVE_MS,
+  noDelay: true,
+};
+
+/** Serves boot files over HTTP/1.1, and whatever routes it is given beside them. */
+export class HttpServer {
+  readonly #parts: HttpParts;
+  #settings: HttpSettings;
+  #plain: Server | undefined;
+  #tls: Server | undefined;
+  readonly #connections = new Map<string, number>();
+
+  constructor(settings: HttpSettings, parts: HttpParts) {
+    this.#settings = settings;
+    this.#parts = parts;
+  }
+
+  /** 0 while stopped. */
+  get port(): number {
+    return portOf(this.#plain);
+  }
+
+  /** 0 while stopped, or without https. */
+  get tlsPort(): number {
+    return portOf(this.#tls);
+  }
+
+  /** Rejects with {@link ListenError}, or with a sentence on the certificate. */
+  async start(): Promise<void> {
+    const { address, port, https } = this.#settings;
+    const tls =
+      https === undefined ? undefined : await this.#listen("HTTPS", await tlsServer(https.certificate, https.key), address, https.port);
+    try {
+      this.#plain = await this.#listen("HTTP", createServer(OPTIONS), address, port);
+      this.#tls = tls;
+    } catch (error) {
+      tls?.close();
+      throw error;
+    }
+  }
+
+  /** Connections are closed, downloads under way broken off. */
+  async stop(): Promise<void> {
+    const servers = [this.#plain, this.#tls];
+    this.#plain = undefined;
+    this.#tls = undefined;
+    await Promise.all(servers.map((server) => closed(server)));
+  }
+
+  /** Connections that are open go on. Rejects as {@link start} does, and then listens where it did. */
+  async update(settings: HttpSettings): Promise<void> {
+    const before = this.#settings;
+    this.#settings = settings;
+    if (this.#plain === undefined || JSON.stringify(settings) === JSON.stringify(before)) return;
+    const old = { plain: this.#plain, tls: this.#tls };
+    const samePort = settings.address === before.address && settings.port === before.port;
+    const sameTlsPort = settings.address === before.address && settings.https?.port === before.https?.port;
+    try {
+      const { https, address, port } = settings;
+      // A port that stays is let go by its old server before the new one asks for it.
+      const certified = https === undefined ? undefined : await tlsServer(https.certificate, https.key);
+      if (sameTlsPort) old.tls?.close();
+      const tls = certified === undefined ? undefined : await this.#listen("HTTPS", certified, address, https?.port ?? 0);
+      if (!samePort) this.#plain = await this.#listen("HTTP", createServer(OPTIONS), address, port);
+      this.#tls = tls;
+    } catch (error) {
+      this.#settings = before;
+      throw error;
+    }
+    if (!samePort) old.plain.close();
+    if (!sameTlsPort) old.tls?.close();
+  }
+
+  async #listen(service: string, server: Server, address: Ipv4, port: number): Promise<Server> {
+    server.maxConnections = MAX_CONNECTIONS;
+    server.maxHeadersCount = MAX_HEADERS;
+    server.timeout = IDLE_TIMEOUT_MS;
+    server.on("connection", (socket: Socket) => this.#connected(socket));
+    server.on("request", (request, response) => void this.#answer(request, response));
+    server.on("clientError", (error: Error, socket: Socket) => this.#malformed(error, socket));
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen({ host: address, port, exclusive: true }, () => {
+        server.off("error", reject);
+        resolve();
+      });
+    }).catch((error: unknown) => {
+      throw new ListenError(service, address, port, error);
+    });
+    // What is left to go wrong is accepting one connection, which is that client's to try again.
+    server.on("error", () => {});
+    return server;
+  }
+
+  #connected(socket: Socket): void {
+    const peer = socket.remoteAddress ?? "";
+    const count = (this.#connections.get(peer) ?? 0) + 1;
+    this.#connections.set(peer, count);
+    socket.once("close", () => {
+      const left = (this.#connections.get(peer) ?? 1) - 1;
+      if (left > 0) this.#connections.set(peer, left);
+      else this.#connections.delete(peer);
+    });
+    if (count <= MAX_CONNECTIONS_PER_CLIENT) return;
+    this.#parts.emit({ type: "peer.malformed", service: "http", peer, reason: `more than ${MAX_CONNECTIONS_PER_CLIENT} connections` });
+    socket.destroy();
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { routes, files, downloads } = this.#parts;
+    response.on("error", () => {});
+    try {
+      const route = routes.get(pathOfTarget(request.url ?? "") ?? "");
+      if (route !== undefined) return await route(request, response);
+      if (request.method !== "GET" && request.method !== "HEAD") return plain(response, 405, "GET and HEAD only", { Allow: "GET, HEAD" });
+      const client = this.#client(request.socket);
+      if (client === undefined) return plain(response, 404, "not found");
+      await serveBootFile(request, response, client, files, downloads);
+    } catch (error) {
+      this.#parts.emit({ type: "service.failed", service: `http ${request.url ?? ""}`, reason: String(error) });
+      if (response.headersSent) response.destroy();
+      else plain(response, 500, "internal error");
+    }
+  }
+
+  #client(socket: Socket): FileClient | undefined {
+    // Absent where the peer has reset the connection meanwhile.
+    if (socket.remoteAddress === undefined) return undefined;
+    const address = parseIpv4(socket.remoteAddress.replace(/^::ffff:/i, ""));
+    const machine = this.#parts.machineAt(address);
+    return { address, transport: "http", ...(machine === undefined ? {} : { machine }) };
+  }
+
+  #malformed(error: Error, socket: Socket): void {
+    const code = "code" in error ? String(error.code) : "";
+    // A connection that ends between requests is how every client leaves.
+    if (code !== "ECONNRESET" && code !== "EPIPE") {
+      this.#parts.emit({ type: "peer.malformed", service: "http", peer: socket.remoteAddress ?? "unknown", reason: error.message });
+    }
+    if (socket.writable && code !== "ECONNRESET") socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    else socket.destroy();
+  }
+}
+
+async function tlsServer(certificate: string, key: string): Promise<Server> {
+  try {
+    const [cert, secret] = await Promise.all([readFile(certificate), readFile(key)]);
+    return createTlsServer({ ...OPTIONS, cert, key: secret });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(`HTTPS cannot use ${certificate} with ${key}: ${reason}. Both are PEM files, the key without a password`, {
+      cause: error,
+    });
+  }
+}
+
+function portOf(server: Server | undefined): number {
+  return (server?.address() as AddressInfo | null | undefined)?.port ?? 0;
+}
+
+async function closed(server: Server | undefined): Promise<void> {
+  if (server === undefined) return;
+  await new Promise<void>((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+}
