@@ -184,9 +184,9 @@ export const duration: z.ZodType<number> = text(
   },
 );
 
-/** Milliseconds as a person writes them: `12h`, `90s`, `infinite`. */
+/** Milliseconds as a person writes them: `12h`, `90s`, `infinite` (which JSON makes null). */
 export function formatDuration(ms: number): string {
-  if (ms === Number.POSITIVE_INFINITY) return "infinite";
+  if (!Number.isFinite(ms)) return "infinite";
   const unit = Object.entries(TIME_UNITS_MS).findLast(([, factor]) => ms % factor === 0 && ms >= factor);
   return unit === undefined ? `${ms / 1000}s` : `${ms / unit[1]}${unit[0]}`;
 }

@@ -1,0 +1,42 @@
+import { Option } from "commander";
+import { readConfig } from "../machine/config-file.ts";
+import { LOG_LEVELS, type LogFormat, type LogLevel } from "../state/log.ts";
+import { type AddCommand, EXIT, examples } from "./context.ts";
+import { explainProblems } from "./explain.ts";
+
+interface ServeOptions {
+  readonly config: string;
+  readonly socket?: string;
+  readonly logFormat: LogFormat;
+  readonly logLevel: LogLevel;
+}
+
+export const addServe: AddCommand = (program, context) => {
+  program
+    .command("serve")
+    .description("run the daemon: DHCP, TFTP, HTTP and iSCSI for the machines of a configuration")
+    .requiredOption("--config FILE", "rackboot.yaml; SIGHUP or a change of the file reads it again")
+    .option("--socket PATH", "where to make the control socket (default: $RACKBOOT_SOCKET, /run/rackboot or $XDG_RUNTIME_DIR/rackboot)")
+    .addOption(new Option("--log-format FORMAT", "lines for people, or JSON").choices(["text", "json"]).default("text"))
+    .addOption(new Option("--log-level LEVEL", "the least that is logged").choices([...LOG_LEVELS]).default("info"))
+    .addHelpText(
+      "after",
+      examples("rackboot serve --config /etc/rackboot/rackboot.yaml", "rackboot serve --config rack.yaml --log-level debug"),
+    )
+    .action(async (options: ServeOptions) => {
+      const reading = readConfig(options.config);
+      if (!reading.ok) {
+        context.output.err(explainProblems(reading, context.output.paintError));
+        context.exitCode = EXIT.failed;
+        return;
+      }
+      // Loaded only here: the other subcommands need neither the services nor the native part.
+      const { runAppliance } = await import("../appliance.ts");
+      context.exitCode = await runAppliance({
+        configFile: options.config,
+        ...(options.socket !== undefined && { socket: options.socket }),
+        logFormat: options.logFormat,
+        logLevel: options.logLevel,
+      });
+    });
+};

@@ -1,0 +1,86 @@
+import { type IncomingMessage, request } from "node:http";
+import { createInterface } from "node:readline";
+import { ControlError, type ControlErrorCode } from "./errors.ts";
+import type { Calls, Streams } from "./operations.ts";
+
+interface ErrorBody {
+  readonly error?: { readonly code: ControlErrorCode; readonly message: string };
+}
+
+const UNREACHABLE: Readonly<Record<string, string>> = {
+  ENOENT: "no daemon is running there",
+  ECONNREFUSED: "no daemon is running there",
+  EACCES: "this user may not talk to it",
+};
+
+/** Speaks to the daemon on its control socket. Every method throws {@link ControlError} with the next step. */
+export class ControlClient {
+  readonly #path: string;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  async call<K extends keyof Calls>(operation: K, input: Calls[K]["input"]): Promise<Calls[K]["output"]> {
+    const response = await this.#post(operation, input);
+    let text = "";
+    response.setEncoding("utf8");
+    for await (const chunk of response) text += chunk;
+    const { error, result } = parse(text) as ErrorBody & { readonly result?: Calls[K]["output"] };
+    if (error !== undefined) throw new ControlError(error.code, error.message);
+    if (result === undefined) throw new ControlError("ERR_CONTROL_PROTOCOL", `${this.#path} does not answer as a rackboot does`);
+    return result;
+  }
+
+  /** Ends when the daemon does, or when `signal` aborts. */
+  async *follow<K extends keyof Streams>(
+    operation: K,
+    input: Streams[K]["input"],
+    signal?: AbortSignal,
+  ): AsyncGenerator<Streams[K]["output"]> {
+    const response = await this.#post(operation, input, signal);
+    try {
+      for await (const line of createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY })) {
+        const value = parse(line) as ErrorBody;
+        if (value.error !== undefined) throw new ControlError(value.error.code, value.error.message);
+        yield value as unknown as Streams[K]["output"];
+      }
+    } catch (error) {
+      if (signal?.aborted !== true) throw error;
+    } finally {
+      response.destroy();
+    }
+  }
+
+  #post(operation: string, input: unknown, signal?: AbortSignal): Promise<IncomingMessage> {
+    const body = JSON.stringify(input);
+    return new Promise((resolve, reject) => {
+      const options = {
+        socketPath: this.#path,
+        path: `/v1/${operation}`,
+        method: "POST",
+        headers: { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(body) },
+        ...(signal !== undefined && { signal }),
+      };
+      const sent = request(options, (response) => {
+        // A daemon that stops cuts streams off; the reader sees an end, not an error.
+        response.on("error", () => undefined);
+        resolve(response);
+      });
+      sent.on("error", (error: NodeJS.ErrnoException) => {
+        const why = UNREACHABLE[error.code ?? ""] ?? error.message;
+        const hint = 'Start one with "rackboot serve --config FILE", or name its socket with --socket or RACKBOOT_SOCKET.';
+        reject(new ControlError("ERR_CONTROL_UNREACHABLE", `cannot reach the daemon at ${this.#path}: ${why}. ${hint}`, { cause: error }));
+      });
+      sent.end(body);
+    });
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new ControlError("ERR_CONTROL_PROTOCOL", "the daemon's answer is not JSON");
+  }
+}

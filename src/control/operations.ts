@@ -1,0 +1,115 @@
+import { z } from "zod";
+import type { Machine } from "../machine/machine.ts";
+import type { TimedEvent } from "../state/events.ts";
+import type { State } from "../state/state.ts";
+import type { Store } from "../state/store.ts";
+import { ControlError } from "./errors.ts";
+
+/** One thing that the daemon does when it is asked. Input is checked before the handler sees it. */
+export type Operation =
+  | { readonly kind: "call"; readonly answer: (input: unknown) => Promise<unknown> }
+  | { readonly kind: "stream"; readonly follow: (input: unknown, signal: AbortSignal) => AsyncIterable<unknown> };
+
+export type Operations = Readonly<Record<string, Operation>>;
+
+function checked<I>(schema: z.ZodType<I>, input: unknown): I {
+  const result = schema.safeParse(input);
+  if (result.success) return result.data;
+  throw new ControlError(
+    "ERR_BAD_INPUT",
+    result.error.issues.map((issue) => `${issue.path.join(".") || "input"}: ${issue.message}`).join("; "),
+  );
+}
+
+/** An operation with one answer. Throw {@link ControlError} for what the caller should hear. */
+export function call<I, O>(input: z.ZodType<I>, handle: (input: I) => O | Promise<O>): Operation {
+  return { kind: "call", answer: async (raw) => handle(checked(input, raw)) };
+}
+
+/** An operation that answers for as long as the caller listens; `signal` aborts when it no longer does. */
+export function stream<I, O>(input: z.ZodType<I>, handle: (input: I, signal: AbortSignal) => AsyncIterable<O>): Operation {
+  return { kind: "stream", follow: (raw, signal) => handle(checked(input, raw), signal) };
+}
+
+/** What the operations answer, for typed clients. Numbers without end (an infinite lease) are null in JSON. */
+export interface Calls {
+  readonly status: { readonly input: Readonly<Record<string, never>>; readonly output: StatusReport };
+  readonly "machine.list": { readonly input: Readonly<Record<string, never>>; readonly output: readonly Machine[] };
+  readonly "machine.show": { readonly input: { readonly name: string }; readonly output: MachineReport };
+}
+
+export interface Streams {
+  readonly events: { readonly input: Readonly<Record<string, never>>; readonly output: TimedEvent };
+}
+
+export interface StatusReport {
+  readonly version: string;
+  readonly pid: number;
+  /** The daemon's clock, to tell ages by. */
+  readonly nowMs: number;
+  readonly state: State;
+}
+
+export interface MachineReport {
+  readonly machine: Machine;
+  readonly nowMs: number;
+  readonly state: State;
+}
+
+export interface OperationsOptions {
+  readonly store: Store;
+  readonly version: string;
+  /** Those of the configuration that runs. */
+  readonly machines: () => readonly Machine[];
+}
+
+/** A follower that reads slower than events happen is let go after this many. */
+export const MAX_EVENTS_BEHIND = 10_000;
+
+const nothing = z.strictObject({});
+
+/** The operations that need no more than state and configuration; the composition root adds its own. */
+export function stateOperations({ store, version, machines }: OperationsOptions): Operations {
+  return {
+    status: call(nothing, (): StatusReport => ({ version, pid: process.pid, nowMs: Date.now(), state: store.snapshot() })),
+    "machine.list": call(nothing, () => machines()),
+    "machine.show": call(z.strictObject({ name: z.string() }), ({ name }): MachineReport => {
+      const machine = machines().find((other) => other.name === name);
+      if (machine === undefined)
+        throw new ControlError("ERR_NOT_FOUND", `there is no machine ${name}; "rackboot machine list" names them all`);
+      return { machine, nowMs: Date.now(), state: store.snapshot() };
+    }),
+    events: stream(nothing, (_, signal) => followEvents(store, signal)),
+  };
+}
+
+/** Hears of everything from the moment of the call, not only from when somebody reads. */
+function followEvents(store: Store, signal: AbortSignal): AsyncGenerator<TimedEvent> {
+  const waiting: TimedEvent[] = [];
+  let wake = (): void => undefined;
+  let tooSlow = false;
+  const unsubscribe = store.subscribe((event) => {
+    if (waiting.length >= MAX_EVENTS_BEHIND) tooSlow = true;
+    else waiting.push(event);
+    wake();
+  });
+  const end = (): void => {
+    unsubscribe();
+    wake();
+  };
+  signal.addEventListener("abort", end, { once: true });
+
+  async function* events(): AsyncGenerator<TimedEvent> {
+    while (!signal.aborted) {
+      const event = waiting.shift();
+      if (event !== undefined) yield event;
+      else if (tooSlow) throw new ControlError("ERR_TOO_SLOW", `more than ${MAX_EVENTS_BEHIND} events were waiting to be read`);
+      else {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    }
+  }
+  return events();
+}
