@@ -31,9 +31,8 @@ export const addServe: AddCommand = (program, context) => {
         return;
       }
       // Loaded only here: the other subcommands need neither the services nor the native part.
-      const { runAppliance } = await import("../appliance.ts");
-      context.exitCode = await runAppliance({
-        configFile: options.config,
+      const { runDaemon } = await import("../daemon.ts");
+      context.exitCode = await runDaemon(reading, {
         ...(options.socket !== undefined && { socket: options.socket }),
         logFormat: options.logFormat,
         logLevel: options.logLevel,

@@ -1,0 +1,268 @@
+import { randomBytes } from "node:crypto";
+import { availableParallelism, networkInterfaces } from "node:os";
+import type { DatabaseSync } from "node:sqlite";
+import { Downloads } from "./boot/downloads.ts";
+import type { ServerFacts } from "./boot/facts.ts";
+import { type FoundLoaders, findLoaders } from "./boot/loaders.ts";
+import { bootOffer } from "./boot/offer.ts";
+import { OpenFiles } from "./boot/open-files.ts";
+import { BootResolver, type ResolverSettings } from "./boot/resolver.ts";
+import { LeaseStore } from "./dhcp/lease-store.ts";
+import { DhcpServer } from "./dhcp/server.ts";
+import { monitoringRoutes } from "./http/monitoring.ts";
+import { HttpServer } from "./http/server.ts";
+import { IscsiServer } from "./iscsi/server.ts";
+import type { Config } from "./machine/config.ts";
+import type { Ipv4, MachineName } from "./machine/identifiers.ts";
+import type { Machine } from "./machine/machine.ts";
+import { Rack } from "./machine/rack.ts";
+import type { Secrets } from "./machine/secrets.ts";
+import { type DataPlane, openDataPlane } from "./native/data-plane.ts";
+import { checkInterface } from "./network/interface.ts";
+import { followBoots } from "./state/boot-events.ts";
+import { Timelines } from "./state/database.ts";
+import { type DataPlaneNumbers, Metrics } from "./state/metrics.ts";
+import type { Store } from "./state/store.ts";
+import { TftpServer } from "./tftp/server.ts";
+import { VolumeStore } from "./volume/store.ts";
+
+/** What a configuration file and its secrets say, in force together. */
+export interface Settings {
+  readonly config: Config;
+  readonly secrets: Secrets;
+}
+
+export interface ApplianceParts {
+  readonly settings: Settings;
+  readonly store: Store;
+  readonly database: DatabaseSync;
+  readonly version: string;
+}
+
+/** How long initiators have to log out when the daemon stops. */
+const LOGOUT_GRACE_MS = 500;
+
+/**
+ * The composition root: builds every part, hands each what it needs, starts and stops them in order. Nothing else in the
+ * project knows more than one service.
+ */
+export class Appliance {
+  readonly #store: Store;
+  readonly #loaders: FoundLoaders = findLoaders();
+  readonly #plane: DataPlane;
+  readonly #volumes: VolumeStore;
+  readonly #iscsi: IscsiServer;
+  readonly #resolver: BootResolver;
+  readonly #dhcp: DhcpServer;
+  readonly #tftp: TftpServer;
+  readonly #http: HttpServer;
+  readonly #boots: ReturnType<typeof followBoots>;
+  #settings: Settings;
+  #rack: Rack;
+
+  /** Opens the data plane; throws where the kernel cannot carry it. */
+  constructor(parts: ApplianceParts) {
+    const { store, database, settings } = parts;
+    const { emit } = store;
+    this.#store = store;
+    this.#settings = settings;
+    this.#rack = new Rack(settings.config.machines);
+    const { config } = settings;
+    const monotonicMs = (): number => performance.now();
+
+    this.#plane = openDataPlane({
+      threads: config.iscsi.threads === 0 ? Math.max(1, availableParallelism() - 1) : config.iscsi.threads,
+      memoryBytes: config.iscsi.memoryBytes,
+      onEvents: (events) => this.#iscsi.handle(events),
+    });
+    this.#volumes = new VolumeStore({ dataPlane: this.#plane, emit, now: Date.now });
+    this.#iscsi = new IscsiServer({
+      dataPlane: this.#plane,
+      rack: this.#rack,
+      portals: config.iscsi.portals.map((address) => ({ address, port: config.iscsi.port })),
+      volumes: this.#volumes,
+      secretsFor: (machine) => this.#settings.secrets.get(machine),
+      random: randomBytes,
+      emit,
+    });
+    this.#resolver = new BootResolver(this.#resolverSettings());
+    this.#dhcp = new DhcpServer({
+      config,
+      rack: this.#rack,
+      store: new LeaseStore(database),
+      bootOffer: (kind, machine) => (machine === undefined ? undefined : bootOffer(kind, machine, this.#facts(), this.#loaders)),
+      emit,
+    });
+
+    const files = {
+      files: this.#resolver,
+      openFiles: new OpenFiles(),
+      downloads: new Downloads(emit, monotonicMs),
+      machineAt: (address: Ipv4) => this.#machineAt(address),
+      emit,
+      nowMs: monotonicMs,
+    };
+    this.#tftp = new TftpServer(this.#tftpSettings(), files);
+    const metrics = new Metrics({ store, version: parts.version, dataPlane: () => this.#dataPlaneNumbers() });
+    this.#http = new HttpServer(this.#httpSettings(), {
+      ...files,
+      routes: monitoringRoutes(metrics),
+    });
+
+    const timelines = new Timelines(database);
+    store.restore(timelines.load());
+    this.#boots = followBoots(store, {
+      loaderBegins: config.dhcp.mode !== "server",
+      lastNumber: timelines.lastNumber(),
+      onBegin: (machine) => void this.#iscsi.fence(machine),
+    });
+  }
+
+  /** Those of the configuration in force. */
+  get machines(): readonly Machine[] {
+    return this.#rack.machines;
+  }
+
+  /** What this kernel's io_uring lacks, in a person's words; empty where nothing is missing. */
+  get missingFeatures(): readonly string[] {
+    return this.#plane.capabilities.missing;
+  }
+
+  /** Disks first, addresses last: nobody is invited before there is something to boot. Throws the first error; call {@link stop} then. */
+  async start(): Promise<void> {
+    const { config } = this.#settings;
+    checkInterface(config.network, networkInterfaces());
+    await this.#volumes.recover(config.storage.path);
+    await this.#volumes.apply({ storage: config.storage.path, volumes: config.volumes });
+    const portals = this.#iscsi.listen();
+    this.#started("iscsi", `on ${portals.map(({ address, port }) => `${address}:${port}`).join(", ")}`);
+    await this.#tftp.start();
+    this.#started("tftp", `on ${config.network.address}:${this.#tftp.port}`);
+    await this.#http.start();
+    this.#started("http", `on ${config.network.address}:${this.#http.port}`);
+    // The ports that the system chose are known now.
+    this.#resolver.update(this.#resolverSettings());
+    await this.#dhcp.start();
+  }
+
+  /**
+   * Takes a changed configuration: sessions of machines that did not change go on. Throws if a service cannot have what it
+   * asks for, and then serves what it served before. Returns the keys that wait for the next start.
+   */
+  async reload(next: Settings): Promise<readonly string[]> {
+    const before = this.#settings;
+    const deferred = keysThatWait(before.config, next.config);
+    const settings = { ...next, config: keep(before.config, next.config) };
+    checkInterface(settings.config.network, networkInterfaces());
+    try {
+      await this.#apply(settings);
+    } catch (cause) {
+      await this.#apply(before);
+      throw cause;
+    }
+    return deferred;
+  }
+
+  async #apply(settings: Settings): Promise<void> {
+    const { config } = settings;
+    this.#settings = settings;
+    this.#rack = new Rack(config.machines);
+    const retire = await this.#volumes.apply({ storage: config.storage.path, volumes: config.volumes });
+    this.#iscsi.applyRack(this.#rack);
+    await retire();
+    await this.#tftp.update(this.#tftpSettings());
+    await this.#http.update(this.#httpSettings());
+    this.#resolver.update(this.#resolverSettings());
+    this.#boots.loaderBegins = config.dhcp.mode !== "server";
+    await this.#dhcp.update(config, this.#rack);
+  }
+
+  /** Nobody new is let in, what runs ends in order. Never throws for what a peer does. */
+  async stop(): Promise<void> {
+    await this.#dhcp.stop();
+    await this.#http.stop();
+    await this.#tftp.stop();
+    await this.#iscsi.stop(LOGOUT_GRACE_MS);
+    this.#boots.close();
+    await this.#plane.close();
+  }
+
+  #started(service: string, detail: string): void {
+    this.#store.emit({ type: "service.started", service, detail });
+  }
+
+  /** A reservation, or whoever has the lease. */
+  #machineAt(address: Ipv4): Machine | undefined {
+    const reserved = this.#rack.byAddress(address);
+    if (reserved !== undefined) return reserved;
+    const mac = this.#dhcp.macAt(address);
+    return mac === undefined ? undefined : this.#rack.byMac(mac);
+  }
+
+  #facts(): ServerFacts {
+    const { network, iscsi, tftp, http } = this.#settings.config;
+    const [first = network.address, ...others] = iscsi.portals;
+    return {
+      address: network.address,
+      tftpPort: this.#tftp?.port || tftp.port,
+      httpPort: this.#http?.port || http.port,
+      portals: [first, ...others],
+      iscsiPort: iscsi.port,
+    };
+  }
+
+  #resolverSettings(): ResolverSettings {
+    const { root } = this.#settings.config.tftp;
+    return {
+      facts: this.#facts(),
+      loaders: this.#loaders,
+      ...(root !== undefined && { root }),
+      isMachine: (name) => this.#rack.byName(name as MachineName) !== undefined,
+    };
+  }
+
+  #tftpSettings(): ConstructorParameters<typeof TftpServer>[0] {
+    const { network, tftp } = this.#settings.config;
+    return { address: network.address, port: tftp.port, windowsize: tftp.windowsize };
+  }
+
+  #httpSettings(): ConstructorParameters<typeof HttpServer>[0] {
+    const { network, http } = this.#settings.config;
+    return { address: network.address, ...http };
+  }
+
+  #dataPlaneNumbers(): DataPlaneNumbers {
+    const counters = this.#plane.counters();
+    const volumes = counters.volumes.flatMap((volume) => {
+      const name = this.#volumes.byId(volume.volume)?.name;
+      return name === undefined ? [] : [{ ...volume, name }];
+    });
+    return { ...counters, volumes };
+  }
+}
+
+/** What is decided once, when the daemon starts. */
+const ONCE = {
+  network: ["network"],
+  storage: ["storage.path"],
+  iscsi: ["iscsi.port", "iscsi.portals", "iscsi.threads", "iscsi.memory"],
+} as const;
+
+function iscsiOnce({ iscsi }: Config): unknown {
+  return [iscsi.port, iscsi.portals, iscsi.threads, iscsi.memoryBytes];
+}
+
+function keysThatWait(before: Config, after: Config): readonly string[] {
+  const changed = (left: unknown, right: unknown): boolean => JSON.stringify(left) !== JSON.stringify(right);
+  return [
+    ...(changed(before.network, after.network) ? ONCE.network : []),
+    ...(changed(before.storage, after.storage) ? ONCE.storage : []),
+    ...(changed(iscsiOnce(before), iscsiOnce(after)) ? ONCE.iscsi : []),
+  ];
+}
+
+/** `after`, with what is decided once as it was. */
+function keep(before: Config, after: Config): Config {
+  const { port, portals, threads, memoryBytes } = before.iscsi;
+  return { ...after, network: before.network, storage: before.storage, iscsi: { ...after.iscsi, port, portals, threads, memoryBytes } };
+}

@@ -1,0 +1,141 @@
+import { Appliance, type Settings } from "./appliance.ts";
+import { stateOperations } from "./control/operations.ts";
+import { ControlServer } from "./control/server.ts";
+import { defaultSocketPath } from "./control/socket-path.ts";
+import { packageVersion } from "./control/version.ts";
+import { type ConfigReading, formatNotice, formatProblem, readConfig } from "./machine/config-file.ts";
+import { watchFile } from "./machine/config-watcher.ts";
+import { openDatabase, saveTimelines, Timelines } from "./state/database.ts";
+import { createLogger, type LogFormat, type Logger, type LogLevel, logEvents } from "./state/log.ts";
+import { Store } from "./state/store.ts";
+
+export interface DaemonOptions {
+  /** Of the control API; absent: the default place. */
+  readonly socket?: string;
+  readonly logFormat: LogFormat;
+  readonly logLevel: LogLevel;
+}
+
+/** A configuration that can be used; its file is what a reload reads again. */
+type GoodReading = Extract<ConfigReading, { ok: true }>;
+
+/**
+ * One life of the daemon: the configuration file, the log, the control socket and signals around an {@link Appliance}.
+ * Returns the exit code: 0 after SIGTERM or SIGINT, 1 where it could not start; the reason and the next step are on stderr.
+ */
+export async function runDaemon(reading: GoodReading, options: DaemonOptions): Promise<number> {
+  const { stderr } = process;
+  const logger = createLogger({ format: options.logFormat, level: options.logLevel, destination: stderr, colour: stderr.isTTY === true });
+  try {
+    const daemon = new Daemon(options, reading, logger);
+    return await daemon.run();
+  } catch (cause) {
+    logger.fatal({ error: (cause as { code?: unknown }).code }, sentence(cause));
+    return 1;
+  }
+}
+
+class Daemon {
+  readonly #options: DaemonOptions;
+  readonly #logger: Logger;
+  readonly #store: Store;
+  readonly #reading: GoodReading;
+  /** Reloads run one after the other; a change during one is followed by one more. */
+  #reloading: Promise<void> = Promise.resolve();
+
+  constructor(options: DaemonOptions, reading: GoodReading, logger: Logger) {
+    this.#options = options;
+    this.#reading = reading;
+    this.#logger = logger;
+    this.#store = new Store({ onListenerError: (error) => logger.error({ error }, `a listener failed: ${sentence(error)}`) });
+    logEvents(this.#store, logger);
+  }
+
+  async run(): Promise<number> {
+    const reading = this.#reading;
+    const { database, setAside } = openDatabase(reading.config.storage.path);
+    if (setAside !== undefined) this.#logger.error(`state.sqlite was damaged; it is kept as ${setAside}, and a new one was begun`);
+    const version = packageVersion();
+    const appliance = new Appliance({ settings: reading, store: this.#store, database, version });
+    const saved = saveTimelines(this.#store, new Timelines(database), (error) => this.#logger.error(`timelines: ${sentence(error)}`));
+    for (const missing of appliance.missingFeatures) this.#logger.warn(`this kernel's io_uring lacks ${missing}`);
+    const control = new ControlServer({
+      path: this.#options.socket ?? defaultSocketPath(),
+      operations: stateOperations({ store: this.#store, version, machines: () => appliance.machines }),
+      onError: (operation, error) => this.#logger.error({ error }, `${operation}: ${sentence(error)}`),
+    });
+    try {
+      await appliance.start();
+      await this.#listen(control);
+      this.#loaded(reading);
+      this.#store.emit({ type: "daemon.ready" });
+      await this.#untilStopped(appliance);
+      return 0;
+    } finally {
+      await control.close();
+      await appliance.stop();
+      saved();
+      database.close();
+    }
+  }
+
+  /** Another daemon may have the usual place; only where the place was chosen does that stop this one. */
+  async #listen(control: ControlServer): Promise<void> {
+    try {
+      await control.listen();
+    } catch (cause) {
+      if (this.#options.socket !== undefined) throw cause;
+      this.#logger.warn(`${sentence(cause)} The command line cannot reach this daemon until then.`);
+    }
+  }
+
+  #loaded(reading: GoodReading): void {
+    for (const notice of reading.notices) this.#logger.warn(formatNotice(notice));
+    const { config, file } = reading;
+    this.#store.emit({
+      type: "config.loaded",
+      file,
+      machines: config.machines.map(({ name }) => name),
+      volumes: [...config.volumes.keys()],
+    });
+  }
+
+  async #untilStopped(appliance: Appliance): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<string>();
+    const reload = (): void => {
+      this.#reloading = this.#reloading.then(() => this.#reload(appliance));
+    };
+    const stop = (signal: string): void => resolve(signal);
+    const unwatch = watchFile(this.#reading.file, reload);
+    process.on("SIGHUP", reload);
+    process.on("SIGTERM", stop);
+    process.on("SIGINT", stop);
+    const reason = await promise;
+    unwatch();
+    process.off("SIGHUP", reload);
+    this.#store.emit({ type: "daemon.stopping", reason });
+    await this.#reloading;
+  }
+
+  /** A bad file, or one that asks for what cannot be had, leaves everything as it was. */
+  async #reload(appliance: Appliance): Promise<void> {
+    const reading = readConfig(this.#reading.file);
+    if (!reading.ok) return this.#rejected(reading.file, reading.problems.map(formatProblem));
+    const settings: Settings = reading;
+    try {
+      const deferred = await appliance.reload(settings);
+      this.#loaded(reading);
+      if (deferred.length > 0) this.#logger.warn(`${deferred.join(", ")}: changed; in force from the next start of the daemon`);
+    } catch (cause) {
+      this.#rejected(reading.file, [sentence(cause)]);
+    }
+  }
+
+  #rejected(file: string, problems: readonly string[]): void {
+    this.#store.emit({ type: "config.rejected", file, problems });
+  }
+}
+
+function sentence(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
