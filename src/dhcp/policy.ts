@@ -78,7 +78,8 @@ function request(inquiry: Inquiry, context: DhcpContext): Decision {
   const refusal = whyNotServed(inquiry, context);
   if (refusal !== undefined) return ignore(inquiry, refusal);
   const current = packet.ciaddr === NO_ADDRESS ? undefined : packet.ciaddr;
-  const wanted = requested ?? current;
+  // There are clients that name the server and not the address; they mean what they were offered.
+  const wanted = requested ?? current ?? context.leases.offerOf(inquiry.mac, context.nowMs);
   if (wanted === undefined) return ignore(inquiry, "its REQUEST names no address");
   const renews = chosenServer === undefined && requested === undefined;
   const granted = renews ? mayKeep(inquiry, context, wanted) : mayHave(inquiry, context, wanted);

@@ -144,6 +144,14 @@ describe("REQUEST", () => {
     ]);
   });
 
+  test("SELECTING without an address means the one that was offered (the npm client's way)", () => {
+    const given = context();
+    const bare = ask("request", STRANGER, [value(option.SERVER_IDENTIFIER, SERVER)]);
+    expect(silenceTo(bare, given)).toContain("names no address");
+    replyTo(ask("discover", STRANGER), given);
+    expect(replyTo(bare, given).packet.yiaddr).toBe("172.16.0.100");
+  });
+
   test("SELECTING late, when the address has gone to another, is told no", () => {
     const given = context();
     replyTo(ask("discover", STRANGER), given);

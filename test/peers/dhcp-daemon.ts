@@ -1,0 +1,31 @@
+import { LeaseStore } from "../../src/dhcp/lease-store.ts";
+import { DhcpServer } from "../../src/dhcp/server.ts";
+import { parseIpv4 } from "../../src/machine/identifiers.ts";
+import { Rack } from "../../src/machine/rack.ts";
+import { DHCP, HOUR_MS, machine, SERVER, UQBAR } from "../dhcp/support.ts";
+
+/**
+ * The DHCP service alone, as a process that can be put into a network namespace and killed there.
+ * Arguments: interface, lease database. Events go to the standard output, one JSON object a line.
+ */
+const [device = "", database = ""] = process.argv.slice(2);
+const server = new DhcpServer({
+  config: {
+    network: { interface: device, address: SERVER, prefixLength: 24, manage: false },
+    dhcp: {
+      ...DHCP,
+      range: { first: parseIpv4("172.16.0.100"), last: parseIpv4("172.16.0.199") },
+      leaseMs: HOUR_MS,
+      router: SERVER,
+      domain: "rack.example",
+    },
+  },
+  rack: new Rack([machine("uqbar", UQBAR, { address: parseIpv4("172.16.0.16") })]),
+  store: new LeaseStore(database),
+  bootOffer: () => ({ file: "grubx64.efi" }),
+  emit: (event) => process.stdout.write(`${JSON.stringify(event)}\n`),
+});
+process.once("SIGTERM", () => {
+  server.stop().then(() => process.exit(0));
+});
+await server.start();

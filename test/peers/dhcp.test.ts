@@ -1,0 +1,122 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { BRIDGE, NetworkNamespace } from "../harness/netns.ts";
+import { type BackgroundProcess, type Result, run, runOrThrow } from "../harness/process.ts";
+import { Resources } from "../harness/resources.ts";
+
+/**
+ * Other people's DHCP clients, each in a network namespace of its own behind a port of the rack's switch, against the
+ * service on a box that has a second network on which it must keep silent.
+ */
+
+const resources = new Resources();
+const folder = mkdtempSync(join(tmpdir(), "rackboot-dhcp-"));
+const database = join(folder, "state.sqlite");
+let box: NetworkNamespace;
+let daemon: BackgroundProcess;
+
+beforeAll(async () => {
+  box = await NetworkNamespace.create(resources);
+  await startDaemon();
+});
+
+afterAll(async () => {
+  await resources.close();
+  rmSync(folder, { recursive: true });
+});
+
+async function startDaemon(): Promise<void> {
+  const program = fileURLToPath(new URL("./dhcp-daemon.ts", import.meta.url));
+  daemon = box.start(resources, [process.execPath, "--no-warnings", program, BRIDGE, database]);
+  await daemon.output.waitFor(/service\.started/, 15_000);
+}
+
+/** A machine's namespace with one port, `eth0`. */
+class Client {
+  readonly #prefix: readonly string[];
+
+  private constructor(prefix: readonly string[]) {
+    this.#prefix = prefix;
+  }
+
+  static async plugIn(port: string, mac: string, network: "rack" | "other" = "rack"): Promise<Client> {
+    const holder = box.start(resources, ["unshare", "--net", "--", "sh", "-c", "echo ready; exec sleep infinity"]);
+    await holder.output.waitFor(/ready\n/, 10_000);
+    const client = new Client([...box.prefix, "nsenter", "--target", String(holder.pid), "--net", "--"]);
+    const ip = (words: string): Promise<string> => runOrThrow(["ip", ...words.split(" ")], { prefix: box.prefix });
+    await ip(`link add ${port} type veth peer name eth0 netns ${holder.pid}`);
+    if (network === "rack") await ip(`link set ${port} master ${BRIDGE}`);
+    else await ip(`address add 192.168.9.1/24 dev ${port}`);
+    await ip(`link set ${port} up`);
+    await client.run(["ip", "link", "set", "lo", "up"]);
+    await client.run(["ip", "link", "set", "eth0", "address", mac, "up"]);
+    return client;
+  }
+
+  run(command: readonly string[]): Promise<Result> {
+    return run(command, { prefix: this.#prefix, timeoutMs: 60_000 });
+  }
+
+  dhclient(...more: readonly string[]): Promise<Result> {
+    const files = ["-sf", "/bin/true", "-lf", join(folder, "dhclient.leases"), "-pf", join(folder, "dhclient.pid")];
+    return this.run(["dhclient", "-4", "-1", "-v", ...files, ...more, "eth0"]);
+  }
+
+  udhcpc(...more: readonly string[]): Promise<Result> {
+    return this.run(["busybox", "udhcpc", "-f", "-n", "-q", "-t", "3", "-T", "1", "-s", "/bin/true", "-i", "eth0", ...more]);
+  }
+}
+
+test("dhclient, which hears no broadcast flag and answers no ARP yet, gets the machine's own address for ever", async () => {
+  const client = await Client.plugIn("port0", "52:54:00:16:00:10");
+  const { stderr, code } = await client.dhclient();
+  expect([code, stderr]).toEqual([0, expect.stringContaining("DHCPACK of 172.16.0.16 from 172.16.0.1")]);
+  await daemon.output.waitFor(/"dhcp\.acknowledged","machine":"uqbar".*"address":"172\.16\.0\.16","leaseMs":null/, 5000);
+  // It gives its address up from that very address, which /bin/true has not set.
+  await client.run(["ip", "address", "add", "172.16.0.16/24", "dev", "eth0"]);
+  await client.dhclient("-r");
+  await daemon.output.waitFor(/"dhcp\.released".*"address":"172\.16\.0\.16"/, 5000);
+});
+
+test("udhcpc gets an address of the pool, the same after kill -9 of the daemon", async () => {
+  const client = await Client.plugIn("port1", "52:54:00:16:00:21");
+  const first = await client.udhcpc();
+  expect(first.stderr).toContain("lease of 172.16.0.100 obtained from 172.16.0.1, lease time 3600");
+  const other = await Client.plugIn("port2", "52:54:00:16:00:22");
+  expect((await other.udhcpc()).stderr).toContain("lease of 172.16.0.101 obtained");
+
+  await daemon.stop("SIGKILL");
+  await startDaemon();
+  expect((await other.udhcpc()).stderr).toContain("lease of 172.16.0.101 obtained");
+  expect((await client.udhcpc()).stderr).toContain("lease of 172.16.0.100 obtained");
+});
+
+test("udhcpc that asks for an address of another network is told no, and starts again", async () => {
+  const client = await Client.plugIn("port3", "52:54:00:16:00:23");
+  expect((await client.udhcpc("-r", "10.9.9.9")).stderr).toMatch(/lease of 172\.16\.0\.1\d\d obtained/);
+});
+
+test("the npm dhcp client gets a lease", async () => {
+  const client = await Client.plugIn("port4", "52:54:00:16:00:24");
+  const program = `
+    const client = require("dhcp").createClient({ mac: "52:54:00:16:00:24" });
+    client.on("error", (error) => { console.error(error); process.exit(1); });
+    client.on("bound", (state) => { console.log("bound", state.address, state.server, state.options.domainName); process.exit(0); });
+    client.listen(68, "0.0.0.0", () => client.sendDiscover());
+    setTimeout(() => process.exit(2), 10000);`;
+  // It reads from a plain socket, to which the kernel gives only what is for an address of its own.
+  await client.run(["ip", "route", "add", "default", "dev", "eth0"]);
+  await client.run(["ip", "route", "add", "local", "172.16.0.96/27", "dev", "lo"]);
+  const { stdout, stderr } = await client.run([process.execPath, "-e", program]);
+  expect([stdout, stderr]).toEqual([expect.stringMatching(/bound 172\.16\.0\.1\d\d 172\.16\.0\.1 rack\.example/), ""]);
+});
+
+test("a client on the box's other network gets no answer, and its DISCOVER is not even seen", async () => {
+  const client = await Client.plugIn("port5", "52:54:00:16:00:25", "other");
+  const { code } = await client.udhcpc();
+  expect(code).not.toBe(0);
+  expect(daemon.output.text).not.toContain("52:54:00:16:00:25");
+});
