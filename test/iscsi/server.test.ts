@@ -1,0 +1,256 @@
+import { describe, expect, it } from "vitest";
+import { LOGIN_STATUS } from "../../src/iscsi/login-pdu.ts";
+import { decodeTextResponse, encodeTextRequest, NO_TAG, OPCODE, opcodeOf } from "../../src/iscsi/pdu.ts";
+import { IscsiServer, MAX_PENDING_LOGINS, type ServedVolume } from "../../src/iscsi/server.ts";
+import { encodeText, type TextPairs } from "../../src/iscsi/text.ts";
+import { parseIpv4, parseVolumeName, type VolumeName } from "../../src/machine/identifiers.ts";
+import type { Machine } from "../../src/machine/machine.ts";
+import { Rack } from "../../src/machine/rack.ts";
+import type { ConnectionId } from "../../src/native/data-plane.ts";
+import type { StateEvent } from "../../src/state/events.ts";
+import { FakeDataPlane } from "../fakes/data-plane.ts";
+import { dracutKeys, loginPdu, machine, readLoginAnswer } from "./support.ts";
+
+const UQBAR = machine("uqbar");
+const TLON = machine("tlon");
+
+class Bench {
+  readonly plane = new FakeDataPlane();
+  readonly events: StateEvent[] = [];
+  readonly volumes = new Map<VolumeName, ServedVolume>();
+  readonly server: IscsiServer;
+
+  constructor(machines: readonly Machine[] = [UQBAR, TLON]) {
+    for (const { disks } of machines) for (const disk of disks) this.open(disk);
+    this.server = new IscsiServer({
+      dataPlane: this.plane,
+      rack: new Rack(machines),
+      portals: [
+        { address: parseIpv4("172.16.0.1"), port: 3260 },
+        { address: parseIpv4("172.17.0.1"), port: 3260 },
+      ],
+      volumes: {
+        get: (name) => this.volumes.get(name),
+        byId: (id) => [...this.volumes.values()].find((volume) => volume.id === id),
+      },
+      secretsFor: () => undefined,
+      random: (octets) => new Uint8Array(octets),
+      emit: (event) => this.events.push(event),
+    });
+    this.plane.onEvents = (events) => this.server.handle(events);
+    this.server.listen();
+  }
+
+  open(name: VolumeName, readOnly = false): void {
+    const config = { blockSize: 512, readOnly, writeCache: true, thin: true, removable: false } as const;
+    const id = this.plane.openVolume({ path: `/disks/${name}`, sizeBytes: 0, ...config });
+    this.volumes.set(name, { name, id, sizeBytes: 1 << 30, serial: name, naa: Uint8Array.of(0x30, 0, 0, 0, 0, 0, 0, id), config });
+  }
+
+  /** Connects and sends the one request of a dracut boot. */
+  async login(name: string, isid?: string, pairs: TextPairs = dracutKeys(name)): Promise<ConnectionId> {
+    const connection = this.plane.accept();
+    const { header, data } = loginPdu(isid === undefined ? {} : { isid }, pairs);
+    this.plane.receive(connection, header, data);
+    await turn();
+    return connection;
+  }
+
+  lastAnswerTo(connection: ConnectionId): ReturnType<typeof readLoginAnswer> {
+    return readLoginAnswer(this.plane.sent.findLast((pdu) => pdu.connection === connection));
+  }
+
+  told(type: StateEvent["type"]): readonly StateEvent[] {
+    return this.events.filter((event) => event.type === type);
+  }
+}
+
+/** Lets promises and microtasks have their turn. */
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+describe("the iSCSI server", () => {
+  it("gives a machine its own disks, and tells everybody who is interested", async () => {
+    const bench = new Bench([machine("uqbar", { disks: [parseVolumeName("uqbar-root"), parseVolumeName("tools")] }), TLON]);
+    const connection = await bench.login("uqbar");
+    expect(bench.lastAnswerTo(connection).response).toMatchObject({ status: 0, transit: true, nextStage: 3, tsih: 1 });
+    const ids = ["uqbar-root", "tools"].map((name) => bench.volumes.get(parseVolumeName(name))?.id);
+    expect(bench.plane.sessions.get(connection)?.luns).toEqual(ids.map((volume, lun) => ({ lun, volume, readOnly: false })));
+    bench.server.handle([{ type: "first-read", connection, lun: 0 }]);
+    bench.plane.hangUp(connection);
+    expect(bench.events).toEqual([
+      {
+        type: "iscsi.login",
+        machine: "uqbar",
+        connection,
+        initiator: "iqn.1994-05.com.redhat:uqbar",
+        target: "iqn.2026-01.lan.rackboot:uqbar",
+        peer: "127.0.0.9:40000",
+        reinstated: false,
+      },
+      { type: "iscsi.firstRead", connection, machine: "uqbar" },
+      { type: "iscsi.closed", connection, reason: "peer-closed", machine: "uqbar" },
+    ]);
+  });
+
+  it("reinstates the session of every dracut boot, after the old connection's last write", async () => {
+    const bench = new Bench();
+    const first = await bench.login("uqbar");
+    bench.plane.closesAtOnce = false;
+    const second = await bench.login("uqbar");
+    expect(bench.plane.sessions.has(second)).toBe(false);
+    expect([...bench.plane.closing.keys()]).toEqual([first]);
+    bench.plane.finishClosing(first);
+    await turn();
+    expect(bench.plane.sessions.has(second)).toBe(true);
+    expect(bench.told("iscsi.login").at(-1)).toMatchObject({ connection: second, reinstated: true });
+  });
+
+  it("keeps an initiator from another machine's disks, and says who tried", async () => {
+    const bench = new Bench();
+    const pairs = dracutKeys("tlon").map(([key, value]): [string, string] => [key, key === "TargetName" ? UQBAR.target : value]);
+    const connection = await bench.login("tlon", undefined, pairs);
+    expect(bench.lastAnswerTo(connection).response.status).toBe(LOGIN_STATUS.authorizationFailure);
+    expect(bench.told("iscsi.refused")).toMatchObject([{ machine: "uqbar", initiator: TLON.initiators[0], target: UQBAR.target }]);
+    expect(bench.plane.closing.size).toBe(0);
+    expect(bench.plane.sessions.size).toBe(0);
+  });
+
+  it("answers SendTargets with what the initiator may see, through the portal that it asked at", async () => {
+    const bench = new Bench();
+    const connection = bench.plane.accept(1);
+    const login = loginPdu({}, [
+      ["InitiatorName", "iqn.1994-05.com.redhat:tlon"],
+      ["SessionType", "Discovery"],
+    ]);
+    bench.plane.receive(connection, login.header, login.data);
+    await turn();
+    expect(bench.told("iscsi.discovery")).toHaveLength(1);
+    const data = encodeText([["SendTargets", "All"]]);
+    const request = { immediate: true, final: true, continued: false, lun: 0n, taskTag: 9, transferTag: NO_TAG, cmdSN: 1, expStatSN: 1 };
+    bench.plane.receive(connection, encodeTextRequest(request, data.length), data);
+    const answer = bench.plane.sent.at(-1);
+    expect(decodeTextResponse(answer?.header ?? new Uint8Array(0))).toMatchObject({ final: true, taskTag: 9 });
+    expect(Buffer.from(answer?.data ?? []).toString()).toBe(
+      `TargetName=${TLON.target}\0TargetAddress=172.17.0.1:3260,2\0TargetAddress=172.16.0.1:3260,1\0`,
+    );
+  });
+
+  it("answers commands of a session from the disk that its LUN is, and from none where there is none", async () => {
+    const bench = new Bench();
+    const connection = await bench.login("uqbar");
+    const inquiry = Uint8Array.from({ length: 16 }, (_, i) => [0x12, 0, 0, 0, 96][i] ?? 0);
+    expect(Buffer.from(bench.plane.command(connection, 0, inquiry)?.data?.subarray(8, 16) ?? []).toString()).toBe("RACKBOOT");
+    expect(bench.plane.command(connection, 3, inquiry)?.data?.[0]).toBe(0x7f);
+  });
+
+  it("drops whoever speaks out of turn, and counts it", async () => {
+    const bench = new Bench();
+    const connection = bench.plane.accept();
+    bench.plane.receive(
+      connection,
+      Uint8Array.from({ length: 48 }, () => 0),
+      new Uint8Array(0),
+    );
+    await turn();
+    expect(bench.told("peer.malformed")).toHaveLength(1);
+    expect(bench.plane.counters().connections).toBe(0);
+  });
+
+  it("rejects a malformed text request with its own header, and the session goes on", async () => {
+    const bench = new Bench();
+    const connection = await bench.login("uqbar");
+    const request = { immediate: false, final: true, continued: false, lun: 0n, taskTag: 9, transferTag: 4, cmdSN: 1, expStatSN: 1 };
+    const header = encodeTextRequest(request, 0);
+    bench.plane.receive(connection, header, new Uint8Array(0));
+    expect(opcodeOf(bench.plane.sent.at(-1)?.header ?? new Uint8Array(1))).toBe(OPCODE.reject);
+    expect(bench.plane.sent.at(-1)?.data).toBe(header);
+    expect(bench.plane.sessions.has(connection)).toBe(true);
+  });
+
+  it("does not hold more logins than its limit", async () => {
+    const bench = new Bench();
+    for (let i = 0; i <= MAX_PENDING_LOGINS; i++) bench.plane.accept();
+    await turn();
+    expect(bench.plane.counters().connections).toBe(MAX_PENDING_LOGINS);
+    expect(bench.told("iscsi.refused")).toHaveLength(1);
+  });
+
+  it("asks an initiator to come back where a disk cannot be opened", async () => {
+    const bench = new Bench();
+    bench.volumes.clear();
+    const connection = await bench.login("uqbar");
+    expect(bench.lastAnswerTo(connection).response.status).toBe(LOGIN_STATUS.serviceUnavailable);
+    expect(bench.told("iscsi.closed")).toEqual([]);
+  });
+
+  it("says which volume failed, and which is full", () => {
+    const bench = new Bench();
+    const id = bench.volumes.get(parseVolumeName("uqbar-root"))?.id ?? 0;
+    bench.server.handle([
+      { type: "volume-failed", volume: id, reason: "fdatasync: I/O error" },
+      { type: "volume-full", volume: id },
+    ]);
+    expect(bench.events).toEqual([
+      { type: "volume.failed", volume: "uqbar-root", reason: "fdatasync: I/O error" },
+      { type: "volume.full", volume: "uqbar-root" },
+    ]);
+  });
+});
+
+describe("a changed configuration", () => {
+  it("leaves sessions of unchanged machines alone, and ends those of machines that are gone or closed to them", async () => {
+    const bench = new Bench([UQBAR, TLON, machine("orbis")]);
+    const [uqbar, tlon, orbis] = [await bench.login("uqbar"), await bench.login("tlon"), await bench.login("orbis")];
+    bench.server.applyRack(new Rack([machine("uqbar"), machine("orbis", { chap: true })]));
+    await turn();
+    expect(bench.plane.sessions.has(uqbar)).toBe(true);
+    expect(bench.told("iscsi.closed").map((event) => "connection" in event && event.connection)).toEqual([tlon, orbis]);
+    expect(bench.plane.attentions).toEqual([]);
+  });
+
+  it("gives a running session the disks that its machine has now, and says that they changed", async () => {
+    const bench = new Bench();
+    const connection = await bench.login("uqbar");
+    bench.open(parseVolumeName("tools"), true);
+    bench.server.applyRack(new Rack([machine("uqbar", { disks: [parseVolumeName("uqbar-root"), parseVolumeName("tools")] }), TLON]));
+    expect(bench.plane.sessions.get(connection)?.luns.map(({ lun, readOnly }) => ({ lun, readOnly }))).toEqual([
+      { lun: 0, readOnly: false },
+      { lun: 1, readOnly: true },
+    ]);
+    expect(bench.plane.attentions).toMatchObject([{ asc: 0x3f, ascq: 0x0e }]);
+  });
+
+  it("does not let in a login that was agreed on before its machine was taken out", async () => {
+    const bench = new Bench();
+    const first = await bench.login("uqbar");
+    bench.plane.closesAtOnce = false;
+    const second = await bench.login("uqbar");
+    bench.server.applyRack(new Rack([TLON]));
+    bench.plane.finishClosing(first);
+    await turn();
+    expect(bench.lastAnswerTo(second).response.status).toBe(LOGIN_STATUS.targetRemoved);
+    expect(bench.plane.sessions.size).toBe(0);
+  });
+});
+
+describe("the end of things", () => {
+  it("fences a machine whose firmware asks again: its half-open session ends before the new boot goes on", async () => {
+    const bench = new Bench();
+    const uqbar = await bench.login("uqbar");
+    const tlon = await bench.login("tlon");
+    await bench.server.fence(UQBAR.name);
+    expect(bench.plane.sessions.has(uqbar)).toBe(false);
+    expect(bench.plane.sessions.has(tlon)).toBe(true);
+    await bench.server.fence(UQBAR.name);
+  });
+
+  it("asks initiators to log out before it stops, and drops those that stay", async () => {
+    const bench = new Bench();
+    const connection = await bench.login("uqbar");
+    await bench.server.stop(30);
+    await turn();
+    expect(opcodeOf(bench.plane.sent.at(-1)?.header ?? new Uint8Array(1))).toBe(OPCODE.asyncMessage);
+    expect(bench.plane.listening.size).toBe(0);
+    expect(bench.told("iscsi.closed")).toMatchObject([{ connection, reason: "dropped: the daemon is stopping" }]);
+  });
+});
