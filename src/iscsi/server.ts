@@ -310,9 +310,6 @@ export class IscsiServer {
     if (sameLuns(session.luns, luns)) return;
     session.luns = luns;
     this.#plane.setLuns(id, luns);
-    // SPC-4, 6.33: REPORTED LUNS DATA HAS CHANGED, so that the initiator asks again.
-    const [first] = luns;
-    if (first !== undefined) this.#plane.raiseUnitAttention(first.volume, 0x3f, 0x0e);
   }
 
   #lunsOf(machine: Machine): readonly LunMapping[] {
