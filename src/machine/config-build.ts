@@ -225,13 +225,17 @@ function originVolume(origin: string): VolumeName {
   return (origin.split("@")[0] ?? origin) as VolumeName;
 }
 
+/** Says that `owner` has `value`, which nobody else may have. */
+type Claim = (kind: string, value: string, owner: MachineName, path: KeyPath, otherwise?: string) => void;
+
 /** Values that no two machines may share, and disks that exist. */
 function checkMachines(config: Config, file: RackbootFile, issues: Issue[]): void {
   const owners = new Map<string, MachineName>();
-  const claim = (kind: string, value: string, owner: MachineName, path: KeyPath): void => {
+  const claim: Claim = (kind, value, owner, path, otherwise = "") => {
     const other = owners.get(`${kind} ${value}`);
     if (other === undefined) owners.set(`${kind} ${value}`, owner);
-    else if (other !== owner) issues.push({ path, allowed: `${kind} of its own`, found: `${value}, which machine ${other} has` });
+    else if (other !== owner)
+      issues.push({ path, allowed: `${kind} of its own${otherwise}`, found: `${value}, which machine ${other} has` });
     else issues.push({ path, allowed: `${kind} once`, found: `${value} a second time` });
   };
   for (const machine of config.machines) {
@@ -248,13 +252,7 @@ function checkMachines(config: Config, file: RackbootFile, issues: Issue[]): voi
   }
 }
 
-function checkDisks(
-  config: Config,
-  machine: Machine,
-  at: (...more: KeyPath) => KeyPath,
-  claim: (kind: string, value: string, owner: MachineName, path: KeyPath) => void,
-  issues: Issue[],
-): void {
+function checkDisks(config: Config, machine: Machine, at: (...more: KeyPath) => KeyPath, claim: Claim, issues: Issue[]): void {
   for (const [lun, name] of machine.disks.entries()) {
     const volume = config.volumes.get(name);
     if (volume === undefined) {
@@ -266,7 +264,7 @@ function checkDisks(
     if (machine.disks.indexOf(name) !== lun)
       issues.push({ path: at("disks", lun), allowed: "every volume once", found: `"${name}" a second time` });
     else if (!volume.shared && !volume.readOnly) {
-      claim("a volume (or one with shared: true or read-only: true)", name, machine.name, at("disks", lun));
+      claim("a volume", name, machine.name, at("disks", lun), ", or one with shared: true or read-only: true");
     }
   }
   if (machine.boot.kind === "disk" && machine.disks.length === 0) {

@@ -138,19 +138,23 @@ function withoutEmptyKeys(content: unknown, path: KeyPath = []): unknown {
 class YamlSource {
   readonly #file: string;
   readonly #text: string;
+  readonly #confidential: boolean;
   readonly #lines = new LineCounter();
   readonly #document: Document.Parsed<ParsedNode>;
   /** The file as plain data; meaningful when there are no problems. */
   readonly content: unknown;
   readonly problems: readonly Problem[];
 
-  constructor(file: string, text: string) {
+  /** Of a confidential file, no problem shows what stands in it. */
+  constructor(file: string, text: string, confidential = false) {
     this.#file = file;
+    this.#confidential = confidential;
     this.#text = text;
-    this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, version: "1.2" });
-    const problems = [...this.#document.errors, ...this.#document.warnings].map((error) => {
-      return { ...this.#at(error.pos[0], ""), ...yamlProblem(error.code, error.message) };
-    });
+    this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, logLevel: "error", version: "1.2" });
+    // One slip makes the parser stumble again and again: the first of each kind is the one to mend.
+    const problems = [...this.#document.errors, ...this.#document.warnings]
+      .map((error): Problem => ({ ...this.#at(error.pos[0], ""), ...yamlProblem(error.code, confidential ? error.code : error.message) }))
+      .filter((problem, index, all) => all.findIndex((other) => other.found === problem.found) === index);
     try {
       this.content = problems.length === 0 ? this.#document.toJS({ maxAliasCount: 1000 }) : undefined;
     } catch (error) {
@@ -166,8 +170,14 @@ class YamlSource {
     this.problems = problems;
   }
 
+  /** Of each key, what is wrong first: the rest mostly follows from it. */
   problemsOf(issues: readonly Issue[]): readonly Problem[] {
-    return issues.map((issue) => {
+    const first = new Map<string, Issue>();
+    for (const issue of issues) {
+      const key = formatPath(issue.path);
+      if (!first.has(key)) first.set(key, issue);
+    }
+    return [...first.values()].map((issue) => {
       const place = this.place(issue.path, issue.onKey === true);
       return { ...place, found: issue.found ?? this.#written(issue.path), allowed: issue.allowed };
     });
@@ -182,14 +192,14 @@ class YamlSource {
     return this.#at(node?.range?.[0] ?? 0, formatPath(path));
   }
 
-  /** What a person wrote at `path`. Secrets are never shown. */
+  /** What a person wrote at `path`. */
   #written(path: KeyPath): string {
     const steps = this.#walk(path);
     const node = path.length === 0 ? this.#document.contents : steps.at(-1)?.value;
     if (steps.length < path.length || node === null || node === undefined) return "nothing";
     if (isMap(node)) return "a mapping";
     if (isSeq(node)) return "a list";
-    if (path.at(-1) === "secret") return `${isScalar(node) ? String(node.value).length : 0} characters`;
+    if (this.#confidential) return isScalar(node) ? `${String(node.value).length} characters` : "something else";
     const [start, end] = node.range ?? [0, 0];
     const text = this.#text.slice(start, end).split("\n", 1)[0]?.trim() ?? "";
     if (text === "") return "nothing";
@@ -229,9 +239,11 @@ function yamlProblem(code: string, message: string): { readonly found: string; r
     case "TAB_AS_INDENT":
       return { found: "a tab", allowed: "spaces for indentation" };
     case "BAD_INDENT":
-      return { found: "a line that is indented unlike its neighbours", allowed: "the same indentation for the keys of one mapping" };
+    case "BLOCK_AS_IMPLICIT_KEY":
+    case "MULTILINE_IMPLICIT_KEY":
+      return { found: "a mapping that is not indented as it began", allowed: "the same indentation for all keys of one mapping" };
     default:
-      return { found: `something else: ${message}`, allowed: "YAML 1.2" };
+      return { found: `text that is not YAML (${message})`, allowed: "YAML 1.2" };
   }
 }
 
@@ -250,7 +262,7 @@ function readSecrets(config: Config, yaml: YamlSource): { readonly secrets: Secr
     const found = `mode ${(source.mode & 0o777).toString(8).padStart(4, "0")}`;
     return { problems: [{ file, line: 0, column: 0, key: "", found, allowed: `mode 0600: run chmod 600 ${file}` }] };
   }
-  const entries = new YamlSource(file, source.text);
+  const entries = new YamlSource(file, source.text, true);
   if (entries.problems.length > 0) return { problems: entries.problems };
   const content = (withoutEmptyKeys(entries.content) ?? {}) as Readonly<Record<string, unknown>>;
   const problems: Problem[] = [];

@@ -79,17 +79,21 @@ interface SchemaNode {
   readonly anyOf?: readonly SchemaNode[];
 }
 
+/** Made when the first unknown key is found. */
+let schema: SchemaNode | undefined;
+
 /** What may stand where an unknown key was found, the likeliest first. */
 function keysAllowed(path: KeyPath, key: string): string {
-  const known = knownKeys(jsonSchema() as SchemaNode, path);
+  schema ??= jsonSchema() as SchemaNode;
+  const known = knownKeys(schema, path);
   const likely = closest(key, known);
   if (likely !== undefined) return `${likely} (did you mean that?)`;
   return known.length === 0 ? "no such key here" : known.join(", ");
 }
 
-function knownKeys(schema: SchemaNode, path: KeyPath): readonly string[] {
+function knownKeys(root: SchemaNode, path: KeyPath): readonly string[] {
   const alternatives = (node: SchemaNode): readonly SchemaNode[] => [node, ...(node.anyOf ?? []).flatMap(alternatives)];
-  let nodes = alternatives(schema);
+  let nodes = alternatives(root);
   for (const part of path) {
     nodes = nodes
       .flatMap((node) => {

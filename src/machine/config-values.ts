@@ -234,7 +234,7 @@ export const dhcpOption: z.ZodType<Uint8Array> = z
     [
       optionText.transform((found) => new Uint8Array(Buffer.from(found, "utf8"))),
       z
-        .array(z.union([z.string(), z.int().min(0).max(255)], { error: OPTION_ALLOWED }))
+        .array(z.union([z.string(), integer(0, 255, "numbers")], { error: OPTION_ALLOWED }))
         .transform((items) => new Uint8Array(Buffer.concat(items.map(itemOctets)))),
       z.strictObject({ hex: hexOctets }).transform((found) => found.hex),
     ],
