@@ -1,4 +1,4 @@
-import type { Iqn } from "../machine/identifiers.ts";
+import { type Iqn, parseIqn } from "../machine/identifiers.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { TextPairs } from "./text.ts";
 
@@ -19,8 +19,8 @@ export interface DiscoveryContext {
 }
 
 /**
- * Answers SendTargets (RFC 7143, appendix C): "All" in a discovery session, nothing in a normal one, a target's name in
- * both. Undefined: the value is not allowed here.
+ * Answers SendTargets (RFC 7143, appendix C): "All" or a target's name in a discovery session; in a normal session nothing
+ * is told of other targets, whatever is asked for. Undefined: the value is not allowed.
  */
 export function sendTargets(value: string, context: DiscoveryContext): TextPairs | undefined {
   const wanted = machinesFor(value, context);
@@ -28,14 +28,20 @@ export function sendTargets(value: string, context: DiscoveryContext): TextPairs
 }
 
 function machinesFor(value: string, { visible, sessionTarget }: DiscoveryContext): readonly Machine[] | undefined {
-  if (sessionTarget !== undefined) {
-    // A normal session speaks of its own target only.
-    const asked = value === "" || value.toLowerCase() === sessionTarget;
-    return asked ? visible.filter((machine) => machine.target === sessionTarget) : undefined;
+  const own = sessionTarget === undefined ? visible : visible.filter((machine) => machine.target === sessionTarget);
+  // The appendix keeps "All" for discovery sessions; initiators that ask for it in a normal one only want to know themselves.
+  if (value === "All") return own;
+  if (value === "") return sessionTarget === undefined ? undefined : own;
+  const name = iscsiName(value);
+  return name === undefined ? undefined : own.filter((machine) => machine.target === name);
+}
+
+function iscsiName(text: string): Iqn | undefined {
+  try {
+    return parseIqn(text);
+  } catch {
+    return undefined;
   }
-  if (value === "") return undefined;
-  if (value === "All") return visible;
-  return visible.filter((machine) => machine.target === value.toLowerCase());
 }
 
 function addresses(portals: readonly Portal[]): TextPairs {

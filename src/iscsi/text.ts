@@ -21,8 +21,8 @@ export class TextError extends Error {
 /** In the order they were sent. */
 export type TextPairs = readonly (readonly [key: string, value: string])[];
 
-/** RFC 7143, 6.1 "standard-label" and the "X#" form of extension keys (13.26). */
-const KEY = /^[A-Z][A-Za-z0-9.\-+@_#]*$/;
+/** RFC 7143, 6.1 "standard-label" and the "X#" form of extension keys (13.26); RFC 7144's iSCSIProtocolLevel begins in lower case. */
+const KEY = /^[A-Za-z][A-Za-z0-9.\-+@_#]*$/;
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 const encoder = new TextEncoder();

@@ -39,9 +39,14 @@ describe("SendTargets", () => {
   it("speaks in a normal session of its own target only", () => {
     expect(sendTargets("", NORMAL)?.filter(([key]) => key === "TargetName")).toEqual([["TargetName", UQBAR.target]]);
     expect(sendTargets(UQBAR.target, NORMAL)).toEqual(sendTargets("", NORMAL));
-    expect(sendTargets("All", NORMAL)).toBeUndefined();
-    expect(sendTargets(TLON.target, NORMAL)).toBeUndefined();
+    expect(sendTargets("All", NORMAL)).toEqual(sendTargets("", NORMAL));
+    expect(sendTargets(TLON.target, NORMAL)).toEqual([]);
+  });
+
+  it("refuses what names nothing", () => {
     expect(sendTargets("", DISCOVERY)).toBeUndefined();
+    expect(sendTargets("Alle", DISCOVERY)).toBeUndefined();
+    expect(sendTargets("A", NORMAL)).toBeUndefined();
   });
 });
 
@@ -86,7 +91,7 @@ describe("text requests", () => {
       ["MaxBurstLength", "512"],
       ["X-a", "1"],
       ["InitiatorAlias", "u"],
-      ["SendTargets", "All"],
+      ["SendTargets", "Alle"],
     ]);
     expect(textStep(IDLE_TEXT, request(), pairs, within(NORMAL))).toMatchObject({
       data: encodeText([

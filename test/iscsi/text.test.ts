@@ -38,7 +38,7 @@ describe("key=value text", () => {
   it.each([
     ["no equals sign", "InitiatorName\0"],
     ["an empty key", "=None\0"],
-    ["a key in lower case", "initiatorName=x\0"],
+    ["a key that begins with a digit", "1Name=x\0"],
     ["a key of 64 characters", `${"K".repeat(64)}=x\0`],
     ["a value beyond the largest binary", `CHAP_C=${"a".repeat(2051)}\0`],
     ["a key twice", "DataDigest=None\0DataDigest=CRC32C\0"],
