@@ -250,7 +250,7 @@ export class IscsiServer {
     session.text = result.state;
     if ("reject" in result) {
       this.#parts.emit({ type: "peer.malformed", service: "iscsi", peer: connection.peer, reason: result.reason });
-      this.#plane.sendPdu(connection.id, encodeReject(result.reject), header);
+      this.#plane.sendPdu(connection.id, encodeReject(result.reject), header.subarray(0, HEADER_LENGTH));
     } else {
       this.#plane.sendPdu(connection.id, encodeTextResponse(result.response, result.data.length), result.data);
     }

@@ -83,14 +83,13 @@ function requestSense({ cdb }: Command, { unit }: CommandContext): CommandResult
  *
  *  0  0x1b     1  IMMED (bit 0)     3  power condition modifier     4  power condition (bits 7 to 4), NO_FLUSH, LOEJ, START
  *
- * There is no motor. Loading and ejecting is for removable media only.
+ * There is no motor to stop, and nothing that can be ejected while a machine runs from it.
  */
-function startStopUnit({ cdb }: Command, unit: LogicalUnit): CommandResult {
+function startStopUnit({ cdb }: Command): CommandResult {
   const octet = cdb[4] ?? 0;
   // A power condition is entered and left at once; START and LOEJ mean nothing beside it.
   if (octet >> 4 !== 0) return good();
-  if ((octet & 0x02) !== 0 && !unit.config.removable) return checkCondition(invalidField(4, 1));
-  return good();
+  return (octet & 0x02) !== 0 ? checkCondition(invalidField(4, 1)) : good();
 }
 
 /** SPC-4, 6.15 (SPC-3 for disks): 00b allow, 01b prevent; 10b and 11b are obsolete. Nothing is ever removed under an initiator. */

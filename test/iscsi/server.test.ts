@@ -163,7 +163,7 @@ describe("the iSCSI server", () => {
     const header = encodeTextRequest(request, 0);
     bench.plane.receive(connection, header, new Uint8Array(0));
     expect(opcodeOf(bench.plane.sent.at(-1)?.header ?? new Uint8Array(1))).toBe(OPCODE.reject);
-    expect(bench.plane.sent.at(-1)?.data).toBe(header);
+    expect(bench.plane.sent.at(-1)?.data).toEqual(header);
     expect(bench.plane.sessions.has(connection)).toBe(true);
   });
 

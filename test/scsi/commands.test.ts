@@ -110,14 +110,11 @@ describe("small commands", () => {
   it.each([
     ["START STOP UNIT starts", "1b 00 00 00 01"],
     ["START STOP UNIT stops what has no motor", "1b 01 00 00 00"],
+    ["START STOP UNIT enters a power condition and leaves it at once", "1b 00 00 00 32"],
     ["PREVENT ALLOW prevents", "1e 00 00 00 01"],
     ["PREVENT ALLOW allows", "1e 00 00 00 00"],
   ])("%s", (_what, cdb) => {
     expect(run(cdb).status).toBe(0);
-  });
-
-  it("lets a removable disk be told to eject", () => {
-    expect(run("1b 00 00 00 02", { unit: unitWith({ removable: true }) }).status).toBe(0);
   });
 
   it("lists the log pages and subpages", () => {
