@@ -11,7 +11,17 @@ import { ShortInputError } from "../wire/reader.ts";
 import { type Portal, portalsSeenFrom } from "./discovery.ts";
 import { type Identity, type LoginDone, type LoginState, type LoginStep, NEW_LOGIN, refuse, step } from "./login.ts";
 import { decodeLoginRequest, encodeLoginResponse, LOGIN_STATUS, type LoginRequest } from "./login-pdu.ts";
-import { ASYNC_EVENT, decodeTextRequest, encodeAsyncMessage, encodeReject, encodeTextResponse, OPCODE, opcodeOf, PduError } from "./pdu.ts";
+import {
+  ASYNC_EVENT,
+  decodeTextRequest,
+  encodeAsyncMessage,
+  encodeReject,
+  encodeTextResponse,
+  HEADER_LENGTH,
+  OPCODE,
+  opcodeOf,
+  PduError,
+} from "./pdu.ts";
 import { type Nexus, SessionTable } from "./sessions.ts";
 import { IDLE_TEXT, type TextState, textStep } from "./text-exchange.ts";
 
