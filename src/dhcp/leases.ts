@@ -18,8 +18,8 @@ export interface Lease {
 export const OFFER_LIFE_MS = 30_000;
 /** Offers open at once, over all clients; one per MAC by nature. A flood of invented MACs gets no further than this. */
 export const OFFERS_MAX = 4096;
-/** Bindings of clients that are no machines of ours, ended ones included; above it the oldest give way. */
-export const LEASES_MAX = 65_536;
+/** Addresses of a range that are used; with one binding an address, this bounds what strangers can make us remember. */
+export const POOL_MAX = 65_536;
 /** A declined address rests: by then whoever had it by mistake has been found, or is gone. */
 export const QUARANTINE_MS = 600_000;
 export const QUARANTINE_MAX = 1024;
@@ -55,7 +55,7 @@ export class LeaseTable {
   /** The pool; bindings outside it stay as they are. */
   setRange(range: AddressRange | undefined): void {
     const first = range === undefined ? 0 : ipv4ToNumber(range.first);
-    const size = range === undefined ? 0 : ipv4ToNumber(range.last) - first + 1;
+    const size = range === undefined ? 0 : Math.min(ipv4ToNumber(range.last) - first + 1, POOL_MAX);
     if (first === this.#first && size === this.#size) return;
     this.#first = first;
     this.#size = size;
@@ -120,12 +120,12 @@ export class LeaseTable {
     }
     if (nowMs < this.#exhaustedUntilMs) return "the pool is exhausted";
     const free = (address: Ipv4) => usable(address) && this.availableTo(mac, address, nowMs);
-    if (!this.#allHeld && this.#holders.size < LEASES_MAX) {
+    if (!this.#allHeld) {
       const neverHeld = this.#search((address) => !this.#holders.has(address) && free(address));
       if (neverHeld !== undefined) return neverHeld;
       this.#allHeld = true;
     }
-    const ended = this.#search(this.#holders.size < LEASES_MAX ? free : (address) => this.#holders.has(address) && free(address));
+    const ended = this.#search(free);
     if (ended !== undefined) return ended;
     this.#exhaustedUntilMs = nowMs + EXHAUSTED_PAUSE_MS;
     return "the pool is exhausted";

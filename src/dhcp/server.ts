@@ -48,6 +48,8 @@ export class DhcpServerError extends Error {
 
 /** Holds the burst of a rack that powers up at once. The system may give less. */
 const RECEIVE_BUFFER_BYTES = 4 << 20;
+/** Leases gather for as long as the last commit took, so that storing never takes more than half of the time; at most this long. */
+const GATHER_MAX_MS = 5;
 const FIRST_UNPRIVILEGED_PORT = 1024;
 
 /** A reply that waits for its lease to be durable. */
@@ -59,8 +61,8 @@ interface Waiting {
 }
 
 /**
- * The DHCP service: sockets around the policy. Leases that change are gathered over one turn of the event loop,
- * committed together, and only then acknowledged.
+ * The DHCP service: sockets around the policy. Leases that change are gathered for a few milliseconds, committed
+ * together, and only then acknowledged.
  */
 export class DhcpServer {
   readonly #options: DhcpServerOptions;
@@ -72,7 +74,8 @@ export class DhcpServer {
   readonly #dirty = new Map<Mac, Lease>();
   #config: DhcpServerConfig;
   #rack: Rack;
-  #flush: NodeJS.Immediate | undefined;
+  #flush: NodeJS.Timeout | undefined;
+  #gatherMs = 0;
   #storeFailed = false;
 
   constructor(options: DhcpServerOptions) {
@@ -208,7 +211,7 @@ export class DhcpServer {
     const { lease } = decision;
     if (lease !== undefined) {
       this.#dirty.set(lease.mac, lease);
-      this.#flush ??= setImmediate(() => this.#commit());
+      this.#flush ??= setTimeout(() => this.#commit(), this.#gatherMs);
       if (decision.kind === "reply") {
         this.#waiting.push({ reply: decision, lease, socket, from });
         return;
@@ -219,7 +222,7 @@ export class DhcpServer {
   }
 
   #commit(): void {
-    clearImmediate(this.#flush);
+    clearTimeout(this.#flush);
     this.#flush = undefined;
     const durable = this.#store();
     for (const { reply, lease, socket, from } of this.#waiting.splice(0)) {
@@ -236,7 +239,9 @@ export class DhcpServer {
   /** What fails stays dirty, and is tried again with the next commit. Told once, until it works again. */
   #store(): boolean {
     try {
+      const startMs = performance.now();
       this.#options.store.commit([...this.#dirty.values()]);
+      this.#gatherMs = Math.min(performance.now() - startMs, GATHER_MAX_MS);
       this.#dirty.clear();
       this.#storeFailed = false;
       return true;
