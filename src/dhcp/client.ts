@@ -7,7 +7,7 @@ import { ARCHITECTURE, IPXE, type OptionMap, readOption, USER_CLASS, VENDOR_CLAS
  */
 
 interface Platform {
-  /** As ROM or UEFI network stack; absent where that cannot exist. */
+  /** As ROM or UEFI network stack. */
   readonly native: FirmwareKind;
   readonly ipxe: FirmwareKind;
 }
@@ -25,8 +25,8 @@ const PLATFORMS: ReadonlyMap<number, Platform> = new Map<number, Platform>([
   [19, { native: "uefi-arm64-http", ipxe: "ipxe-uefi-arm64" }],
 ]);
 
-const PXE_CLIENT = "PXEClient";
-const HTTP_CLIENT = "HTTPClient";
+export const PXE_CLIENT = "PXEClient";
+export const HTTP_CLIENT = "HTTPClient";
 
 /** RFC 3004, 4 puts a length before each class; iPXE sends the bare word. */
 const IPXE_USER_CLASSES: readonly string[] = ["iPXE", "\x04iPXE"];
@@ -55,9 +55,7 @@ export function isIpxeKind(kind: FirmwareKind): boolean {
   return kind.startsWith("ipxe");
 }
 
-/** What a reply's option 60 must say to firmware of this kind, if anything must be said. */
+/** It wants a URL, and option 60 in every offer. */
 export function isHttpKind(kind: FirmwareKind): boolean {
   return kind.endsWith("-http");
 }
-
-export { HTTP_CLIENT, PXE_CLIENT };

@@ -158,6 +158,21 @@ test("a port in use is told with the next step, and the old configuration serves
   expect((await exchange(ask("discover", STRANGER))).yiaddr).toBe("127.0.0.100");
 });
 
+test("a proxy answers firmware on its own port, where it asked from, and learns its address", async () => {
+  await server.update(configWith({ mode: "proxy" }), RACK);
+  const asking = createSocket("udp4");
+  asking.bind(0, LOOPBACK);
+  await once(asking, "listening");
+  const { bytes } = encodePacket({ ...decodePacket(vector("ovmf-pxe-discover")), ciaddr: ip("127.0.0.77") });
+  const answer = once(asking, "message", { signal: AbortSignal.timeout(2000) });
+  // The same packet as a REQUEST.
+  asking.send(bytes.with(bytes.indexOf(option.MESSAGE_TYPE.code, 240) + 2, option.MESSAGE_TYPES.request), PORT + 2, LOOPBACK);
+  const acknowledged = decodePacket(((await answer) as [Buffer])[0]);
+  asking.close();
+  expect([typeOf(acknowledged), acknowledged.file, acknowledged.yiaddr]).toEqual([option.MESSAGE_TYPES.ack, "grubx64.efi", "0.0.0.0"]);
+  expect(server.macAt(ip("127.0.0.77"))).toBe(UQBAR);
+});
+
 test("a hundred machines at once all get their lease", async () => {
   const macs = Array.from({ length: 100 }, (_, n) => `02:00:00:00:01:${n.toString(16).padStart(2, "0")}`);
   const got = new Map<number, string>();

@@ -18,6 +18,12 @@ const server = new DhcpServer({
       leaseMs: HOUR_MS,
       router: SERVER,
       domain: "rack.example",
+      // More than the options field holds: some of it travels in file and sname.
+      options: new Map([
+        [224, new Uint8Array(110).fill(0x41)],
+        [225, new Uint8Array(100).fill(0x42)],
+        [226, new Uint8Array(60).fill(0x43)],
+      ]),
     },
   },
   rack: new Rack([machine("uqbar", UQBAR, { address: parseIpv4("172.16.0.16") })]),

