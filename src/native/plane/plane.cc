@@ -1,0 +1,226 @@
+#include "plane/plane.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "plane/listener.h"
+
+namespace rackboot {
+namespace {
+
+/// Never reused, not even by another plane of the same process. The thread stands in the low part.
+std::atomic<uint64_t> nextConnection{1};
+
+/// A descriptor on its way to another thread, which may stop before it takes it.
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int release() { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_;
+};
+
+}  // namespace
+
+Plane::~Plane() {
+  join();
+  // What still lies in a mailbox may hold a barrier that posts to another one.
+  for (int round = 0; round < 2; ++round) {
+    for (const auto& worker : workers_) worker->discardMail();
+  }
+}
+
+int Plane::start(uint32_t threads, uint64_t memoryBytes, std::string& message) {
+  threads = std::clamp(threads, 1u, kMostThreads);
+  for (uint32_t i = 0; i < threads; ++i) {
+    workers_.push_back(std::make_unique<Worker>(*this, i, memoryBytes / threads));
+    order_.push_back(workers_.back().get());
+  }
+  for (const auto& worker : workers_) {
+    StartResult result = worker->start();
+    if (result.error != 0) {
+      message = std::move(result.message);
+      stop(true);
+      join();
+      return result.error;
+    }
+    capabilities_ = std::move(result.capabilities);
+  }
+  return 0;
+}
+
+void Plane::broadcast(const Message& message) {
+  for (Worker* worker : order_) worker->post(message);
+}
+
+void Plane::settle(uint64_t request, int error, std::string detail) {
+  Event event(EventType::settled);
+  event.request = request;
+  event.error = error;
+  event.detail = std::move(detail);
+  std::vector<Event> events;
+  events.push_back(std::move(event));
+  sink_.deliver(std::move(events));
+}
+
+int Plane::listen(uint32_t portal, const std::string& address, uint16_t port, std::string& message) {
+  if (listeners_.contains(portal)) {
+    message = "portal " + std::to_string(portal) + " is open already";
+    return -EEXIST;
+  }
+  int error = 0;
+  Listener* listener = Listener::open(portal, address, port, error, message);
+  if (listener == nullptr) return -error;
+  listeners_.emplace(portal, listener);
+  const int bound = listener->port();
+  workers_[0]->post([listener](Worker& worker) { listener->start(worker); });
+  return bound;
+}
+
+void Plane::unlisten(uint32_t portal) {
+  const auto found = listeners_.find(portal);
+  if (found == listeners_.end()) return;
+  found->second->stop();
+  listeners_.erase(found);
+}
+
+void Plane::accepted(int fd, uint32_t portal) {
+  auto owned = std::make_shared<Descriptor>(fd);
+  uint32_t total = 0;
+  size_t least = 0;
+  for (size_t i = 0; i < order_.size(); ++i) {
+    const uint32_t load = order_[i]->load.load(std::memory_order_relaxed);
+    total += load;
+    if (load < order_[least]->load.load(std::memory_order_relaxed)) least = i;
+  }
+  if (total >= kMostConnections) return;
+  const ConnectionId id = nextConnection.fetch_add(1) * kMostThreads + least;
+  order_[least]->load.fetch_add(1, std::memory_order_relaxed);
+  order_[least]->post([id, owned, portal](Worker& worker) { worker.adopt(id, owned->release(), portal); });
+}
+
+VolumeId Plane::openVolume(const VolumeSpec& spec, int& error, std::string& message) {
+  const VolumeId id = nextVolume_++;
+  std::shared_ptr<Volume> volume = rackboot::openVolume(id, spec, static_cast<uint32_t>(order_.size()), error, message);
+  if (!volume) return 0;
+  volumes_.emplace(id, volume);
+  broadcast([volume](Worker& worker) { worker.volumes().add(volume); });
+  return id;
+}
+
+std::shared_ptr<Volume> Plane::volume(VolumeId id, uint64_t request) {
+  const auto found = volumes_.find(id);
+  if (found != volumes_.end()) return found->second;
+  settle(request, ENOENT, "volume " + std::to_string(id) + " is not open");
+  return nullptr;
+}
+
+void Plane::closeVolume(VolumeId id, uint64_t request) {
+  std::shared_ptr<Volume> volume = this->volume(id, request);
+  if (!volume) return;
+  volumes_.erase(id);
+  auto barrier = std::make_shared<Barrier>([this, volume, request] {
+    volume->closeFile();
+    settle(request, 0, {});
+  });
+  broadcast([id, barrier](Worker& worker) { worker.volumes().close(id, barrier); });
+}
+
+void Plane::updateVolume(VolumeId id, const VolumeChange& change, uint64_t request) {
+  const std::shared_ptr<Volume> volume = this->volume(id, request);
+  if (!volume) return;
+  const int64_t bytes = volume->fileBytes();
+  if (change.sizeBytes && (bytes < 0 || *change.sizeBytes > static_cast<uint64_t>(bytes))) {
+    return settle(request, EINVAL, volume->spec.path + " is smaller than " + std::to_string(*change.sizeBytes) + " octets. Grow it first");
+  }
+  auto barrier = std::make_shared<Barrier>([this, request] { settle(request, 0, {}); });
+  broadcast([id, change, barrier](Worker& worker) {
+    const VolumeViewRef view = worker.volumes().view(id);
+    if (!view) return;
+    if (change.sizeBytes) view->sizeBytes = *change.sizeBytes;
+    if (change.readOnly) view->readOnly = *change.readOnly;
+  });
+}
+
+void Plane::freeze(VolumeId id, uint64_t request) {
+  const std::shared_ptr<Volume> volume = this->volume(id, request);
+  if (!volume) return;
+  auto flushed = [this, request](int error) {
+    settle(request, error, error == 0 ? std::string() : std::string("fdatasync failed: ") + strerror(error));
+  };
+  auto barrier = std::make_shared<Barrier>([this, volume, flushed] {
+    workers_[0]->post([volume, flushed](Worker& worker) {
+      worker.flush(volume, [&worker, volume, flushed](int error) {
+        if (error != 0) worker.volumes().fail(*volume, std::string("fdatasync failed: ") + strerror(error));
+        flushed(error);
+      });
+    });
+  });
+  broadcast([id, barrier](Worker& worker) { worker.volumes().freeze(id, barrier); });
+}
+
+void Plane::thaw(VolumeId id) {
+  broadcast([id](Worker& worker) { worker.volumes().thaw(id); });
+}
+
+void Plane::raiseAttention(VolumeId id, uint8_t asc, uint8_t ascq, ConnectionId except) {
+  broadcast([id, asc, ascq, except](Worker& worker) { worker.raiseAttention(id, {0x06, asc, ascq}, except); });
+}
+
+void Plane::withConnection(ConnectionId id, std::function<void(Connection&)> action) {
+  const size_t index = id % kMostThreads;
+  if (index >= order_.size()) return;
+  order_[index]->post([id, action = std::move(action)](Worker& worker) {
+    if (Connection* connection = worker.find(id)) action(*connection);
+  });
+}
+
+PlaneCount Plane::count() const {
+  PlaneCount out;
+  for (const Worker* worker : order_) {
+    const WorkerStats& stats = worker->stats();
+    out.connections += worker->load.load(std::memory_order_relaxed);
+    out.bytesReceived += stats.bytesReceived.get();
+    out.bytesSent += stats.bytesSent.get();
+    out.commandsPassedUp += stats.sessions.commandsPassedUp.get();
+    out.protocolErrors += stats.sessions.protocolErrors.get();
+    out.bufferBytes += stats.bufferBytes.get();
+    out.payloadBytesCopied += stats.payloadBytesCopied.get();
+  }
+  for (const auto& [id, volume] : volumes_) {
+    VolumeCount count{id, 0, 0, 0, 0, 0, 0};
+    for (const VolumeStats& stats : volume->stats) {
+      count.readOps += stats.readOps.get();
+      count.readBytes += stats.readBytes.get();
+      count.writeOps += stats.writeOps.get();
+      count.writeBytes += stats.writeBytes.get();
+      count.flushOps += stats.flushOps.get();
+      count.errors += stats.errors.get();
+    }
+    out.volumes.push_back(count);
+  }
+  return out;
+}
+
+void Plane::stop(bool hurry) {
+  for (const auto& [portal, listener] : listeners_) listener->stop();
+  listeners_.clear();
+  // A thread waits for nobody while a volume is frozen.
+  for (const auto& [id, volume] : volumes_) thaw(id);
+  broadcast([hurry](Worker& worker) { worker.stop(hurry); });
+}
+
+void Plane::join() {
+  for (const auto& worker : workers_) worker->join();
+}
+
+}  // namespace rackboot

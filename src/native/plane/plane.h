@@ -1,0 +1,88 @@
+// The data plane as its owner sees it: called on one thread (JavaScript's), answered by events. No Node-API in here.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "events.h"
+#include "plane/worker.h"
+
+namespace rackboot {
+
+class Listener;
+
+constexpr uint32_t kMostThreads = 64;
+/// Connections in all; further ones are closed as soon as they are accepted.
+constexpr uint32_t kMostConnections = 1024;
+
+struct VolumeCount {
+  VolumeId volume;
+  uint64_t readOps, readBytes, writeOps, writeBytes, flushOps, errors;
+};
+
+struct PlaneCount {
+  uint64_t connections = 0, bytesReceived = 0, bytesSent = 0, commandsPassedUp = 0, protocolErrors = 0, bufferBytes = 0,
+           payloadBytesCopied = 0;
+  std::vector<VolumeCount> volumes;
+};
+
+struct VolumeChange {
+  std::optional<uint64_t> sizeBytes;
+  std::optional<bool> readOnly;
+};
+
+class Plane {
+ public:
+  explicit Plane(EventSink& sink) : sink_(sink) {}
+  /// Everything must have stopped.
+  ~Plane();
+
+  /// Starts the threads. Returns an errno and a sentence with the next step.
+  int start(uint32_t threads, uint64_t memoryBytes, std::string& message);
+  const Capabilities& capabilities() const { return capabilities_; }
+
+  /// Returns the port, or -errno and a sentence.
+  int listen(uint32_t portal, const std::string& address, uint16_t port, std::string& message);
+  void unlisten(uint32_t portal);
+
+  /// Returns 0 with an errno and a sentence where it cannot.
+  VolumeId openVolume(const VolumeSpec& spec, int& error, std::string& message);
+  // These are answered by a `settled` event of that request.
+  void closeVolume(VolumeId id, uint64_t request);
+  void updateVolume(VolumeId id, const VolumeChange& change, uint64_t request);
+  void freeze(VolumeId id, uint64_t request);
+  void thaw(VolumeId id);
+  void raiseAttention(VolumeId id, uint8_t asc, uint8_t ascq, ConnectionId except);
+
+  /// Runs on the connection's thread, if the connection is still there.
+  void withConnection(ConnectionId id, std::function<void(Connection&)> action);
+
+  PlaneCount count() const;
+  /// Ends everything; each thread tells with a `stopped` event. `hurry` waits for nobody but the disk.
+  void stop(bool hurry);
+  /// Waits for the threads to end.
+  void join();
+
+  // From the threads.
+  EventSink& sink() { return sink_; }
+  void accepted(int fd, uint32_t portal);
+  const std::vector<Worker*>& workers() const { return order_; }
+
+ private:
+  void broadcast(const Message& message);
+  void settle(uint64_t request, int error, std::string detail);
+  std::shared_ptr<Volume> volume(VolumeId id, uint64_t request);
+
+  EventSink& sink_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::vector<Worker*> order_;
+  Capabilities capabilities_;
+  std::unordered_map<uint32_t, Listener*> listeners_;
+  std::unordered_map<VolumeId, std::shared_ptr<Volume>> volumes_;
+  VolumeId nextVolume_ = 1;
+};
+
+}  // namespace rackboot

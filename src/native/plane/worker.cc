@@ -1,0 +1,217 @@
+#include "plane/worker.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+
+#include "plane/plane.h"
+
+namespace rackboot {
+namespace {
+
+/// A thread that has been idle for this long gives its empty slabs back.
+constexpr uint64_t kTrimNs = 1'000'000'000;
+
+/// Deletes itself when it is done.
+struct FlushOp final : Completion {
+  Worker* worker;
+  std::shared_ptr<Volume> volume;
+  std::function<void(int)> done;
+  void completed(int result, bool) override {
+    worker->removeGuest();
+    done(result < 0 ? -result : 0);
+    delete this;
+  }
+};
+
+}  // namespace
+
+Worker::Worker(Plane& plane, uint32_t index, uint64_t poolBytes)
+    : plane_(plane), index_(index), pool_(poolBytes), volumes_(ring_, events_, index) {}
+
+Worker::~Worker() = default;
+
+StartResult Worker::start() {
+  std::promise<StartResult> started;
+  auto result = started.get_future();
+  // Signals are for the thread that runs JavaScript.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::thread([this, &started] { run(started); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  pthread_setname_np(thread_.native_handle(), ("rackboot-io-" + std::to_string(index_)).c_str());
+  return result.get();
+}
+
+void Worker::join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+void Worker::run(std::promise<StartResult>& started) {
+  StartResult result;
+  result.error = ring_.open(result.message);
+  if (result.error == 0) result.capabilities = ring_.capabilities();
+  const bool usable = result.error == 0;
+  started.set_value(std::move(result));
+  if (!usable) return;
+  armBell();
+  while (!stopping_ || !connections_.empty() || guests_ > 0) {
+    const bool wait = ready_.empty();
+    ring_.submit(wait, wait ? waitNs() : 0);
+    const bool any = ring_.deliver();
+    while (ring_.deliver()) {
+    }
+    takeTurns();
+    fireDeadlines();
+    feedStarving();
+    if (!any && wait && ready_.empty()) pool_.trim();
+    stats_.bufferBytes.set(pool_.residentBytes());
+    if (!events_.empty()) plane_.sink().deliver(std::exchange(events_, {}));
+  }
+  std::vector<Event> last = std::exchange(events_, {});
+  last.push_back(Event(EventType::stopped));
+  plane_.sink().deliver(std::move(last));
+}
+
+uint64_t Worker::waitNs() const {
+  uint64_t wait = pool_.hasEmptySlabs() ? kTrimNs : 0;
+  if (deadlines_.empty()) return wait;
+  const uint64_t now = nowNs();
+  const uint64_t next = deadlines_.begin()->first;
+  const uint64_t until = next > now ? next - now : 1;
+  return wait == 0 ? until : std::min(wait, until);
+}
+
+void Worker::armBell() {
+  io_uring_sqe* sqe = ring_.entry(&bell_);
+  io_uring_prep_read(sqe, mailbox_.bell(), &bell_.count, sizeof bell_.count, 0);
+  io_uring_sqe_set_data(sqe, static_cast<Completion*>(&bell_));
+}
+
+void Worker::ring(Bell&) {
+  armBell();
+  for (Message& message : mailbox_.take()) {
+    message(*this);
+    message = nullptr;  // what it holds goes now, not when all are done
+  }
+}
+
+/// One turn for each that was ready when the round began; who wants more comes behind those that became ready meanwhile.
+void Worker::takeTurns() {
+  std::deque<Connection*> round;
+  round.swap(ready_);
+  for (Connection* connection : round) {
+    connection->ready = false;
+    connection->turn();
+    if (connection->gone) forget(*connection);
+  }
+}
+
+void Worker::forget(Connection& connection) {
+  setDeadline(connection, 0);
+  std::erase(starving_, &connection);
+  std::erase(ready_, &connection);
+  connection.reportClosed();
+  connections_.erase(connection.id());
+  load.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void Worker::fireDeadlines() {
+  if (deadlines_.empty()) return;
+  const uint64_t now = nowNs();
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+    Connection* connection = deadlines_.begin()->second;
+    setDeadline(*connection, 0);
+    connection->timeout();
+  }
+}
+
+void Worker::setDeadline(Connection& connection, uint64_t atNs) {
+  if (connection.deadlineNs != 0) deadlines_.erase({connection.deadlineNs, &connection});
+  connection.deadlineNs = atNs;
+  if (atNs != 0) deadlines_.insert({atNs, &connection});
+}
+
+/// Buffers came back: whoever waits for one asks again, the longest waiting first.
+void Worker::feedStarving() {
+  if (starving_.empty() || returnsSeen_ == pool_.returns()) return;
+  returnsSeen_ = pool_.returns();
+  for (Connection* connection : std::exchange(starving_, {})) ready(*connection);
+}
+
+void Worker::starve(Connection& connection) {
+  if (std::find(starving_.begin(), starving_.end(), &connection) == starving_.end()) starving_.push_back(&connection);
+}
+
+void Worker::ready(Connection& connection) {
+  if (connection.ready) return;
+  connection.ready = true;
+  ready_.push_back(&connection);
+}
+
+Connection* Worker::find(ConnectionId id) {
+  const auto found = connections_.find(id);
+  return found == connections_.end() ? nullptr : found->second.get();
+}
+
+void Worker::adopt(ConnectionId id, int fd, uint32_t portal) {
+  auto connection = std::make_unique<Connection>(*this, id, fd);
+  Connection& adopted = *connection;
+  connections_.emplace(id, std::move(connection));
+  adopted.open(portal);
+  if (stopping_) adopted.shutdown();
+}
+
+void Worker::resetEverywhere(const std::vector<VolumeId>& volumes, ResetKind kind, ConnectionId origin, const BarrierRef& barrier) {
+  for (Worker* worker : plane_.workers()) {
+    if (worker == this) continue;
+    worker->post([volumes, kind, origin, barrier](Worker& there) { there.reset(volumes, kind, origin, barrier); });
+  }
+  // Here at once: commands that follow in the same stream are not affected.
+  reset(volumes, kind, origin, barrier);
+}
+
+void Worker::reset(const std::vector<VolumeId>& volumes, ResetKind kind, ConnectionId origin, const BarrierRef& barrier) {
+  for (auto& [id, connection] : connections_) {
+    Session* session = connection->session();
+    if (session == nullptr) continue;
+    for (const VolumeId volume : volumes) {
+      if (!session->sees(volume)) continue;
+      session->abortVolume(volume, barrier);
+      connection->wake();
+      if (kind == ResetKind::clearTaskSet && id != origin) session->raiseAttention(volume, kCommandsCleared);
+      if (kind != ResetKind::clearTaskSet) session->raiseAttention(volume, kDeviceReset);
+      if (kind == ResetKind::coldReset && id != origin) connection->drop("target cold reset");
+    }
+  }
+}
+
+void Worker::raiseAttention(VolumeId volume, const Sense& sense, ConnectionId except) {
+  for (auto& [id, connection] : connections_) {
+    if (id != except && connection->session() != nullptr) connection->session()->raiseAttention(volume, sense);
+  }
+}
+
+void Worker::flush(std::shared_ptr<Volume> volume, std::function<void(int)> done) {
+  auto* op = new FlushOp;
+  op->worker = this;
+  op->volume = std::move(volume);
+  op->done = std::move(done);
+  addGuest();
+  io_uring_sqe* sqe = ring_.entry(op);
+  io_uring_prep_fsync(sqe, op->volume->fd, IORING_FSYNC_DATASYNC);
+  io_uring_sqe_set_data(sqe, static_cast<Completion*>(op));
+}
+
+void Worker::stop(bool hurry) {
+  stopping_ = true;
+  for (auto& [id, connection] : connections_) {
+    connection->shutdown();
+    if (hurry) connection->hurry();
+  }
+}
+
+}  // namespace rackboot

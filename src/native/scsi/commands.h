@@ -1,0 +1,46 @@
+// The commands that the data path answers itself, as a table: whatever is not in it goes up to TypeScript.
+#pragma once
+
+#include <cstdint>
+
+#include "scsi/sense.h"
+
+namespace rackboot {
+
+enum class CommandKind : uint8_t {
+  passUp,  // not in the table
+  testUnitReady,
+  requestSense,
+  read,
+  write,
+  synchronizeCache,
+};
+
+/// Where an opcode keeps what a block command needs (SBC-3, 5; READ(6) in SBC-3, 5.7).
+struct CommandRow {
+  uint8_t opcode;
+  const char* name;
+  CommandKind kind;
+  uint8_t cdbBytes;
+  uint8_t lbaAt, lbaBytes;
+  uint8_t blocksAt, blocksBytes;  // 0 octets: none
+  bool hasFua;                    // octet 1: protection in bits 7-5, DPO bit 4, FUA bit 3
+};
+
+/// Rows by opcode; null where TypeScript answers.
+const CommandRow* commandRow(uint8_t opcode);
+
+/// SPC-4, 5.14 (SAM-5, 5.14): answered although a unit attention waits, and without clearing it.
+bool ignoresUnitAttention(uint8_t opcode);
+
+/// A CDB of the table in numbers.
+struct BlockRange {
+  uint64_t lba = 0;
+  uint32_t blocks = 0;
+  bool fua = false;
+};
+
+/// Reads a CDB of 16 octets. Returns kGood, or kInvalidField for bits that nothing here supports.
+Outcome decode(const CommandRow& row, const uint8_t* cdb, BlockRange& range);
+
+}  // namespace rackboot

@@ -1,0 +1,103 @@
+// A volume: one file (or block device) that sessions of every thread share, and each thread's own view of it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace rackboot {
+
+using VolumeId = uint32_t;
+
+struct VolumeSpec {
+  std::string path;
+  uint64_t sizeBytes = 0;
+  uint32_t blockSize = 512;
+  bool readOnly = false;
+  bool writeCache = true;
+  bool thin = false;
+};
+
+/// Counted by one thread, read by any.
+class Counter {
+ public:
+  void add(uint64_t n) { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
+  void subtract(uint64_t n) { value_.store(value_.load(std::memory_order_relaxed) - n, std::memory_order_relaxed); }
+  void set(uint64_t n) { value_.store(n, std::memory_order_relaxed); }
+  uint64_t get() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint64_t> value_{0};
+};
+
+struct alignas(64) VolumeStats {
+  Counter readOps, readBytes, writeOps, writeBytes, flushOps, errors;
+};
+
+/// How a file system answers reads and writes that must not wait.
+enum class InlineIo : uint8_t {
+  never,   // RWF_NOWAIT is not supported: everything through the ring
+  nowait,  // what the page cache has, at once
+  always,  // a file system in memory: nothing ever waits
+};
+
+/// What all threads share. Everything but the atomics is fixed when it is opened.
+struct Volume {
+  VolumeId id = 0;
+  VolumeSpec spec;
+  int fd = -1;
+  InlineIo inlineReads = InlineIo::never;
+  InlineIo inlineWrites = InlineIo::never;
+  /// For good: a flush failed, or the file is shorter than the volume.
+  std::atomic<bool> failed{false};
+  std::atomic<uint64_t> lastFullMs{0};
+  std::vector<VolumeStats> stats;  // one a thread
+
+  ~Volume();
+  /// Once no thread uses it any more.
+  void closeFile();
+  /// The size that the file or device has now, octets; -errno where it cannot tell.
+  int64_t fileBytes() const;
+};
+
+/// Opens the file and checks it against the spec; `spec.sizeBytes` 0 becomes the file's size. Returns null, with errno in `error`
+/// and a sentence in `message`.
+std::shared_ptr<Volume> openVolume(VolumeId id, const VolumeSpec& spec, uint32_t threads, int& error, std::string& message);
+
+/// Waiting for several parties to be done: each holds a reference, and the last to let go runs the action, on its thread.
+class Barrier {
+ public:
+  explicit Barrier(std::function<void()> done) : done_(std::move(done)) {}
+  ~Barrier() { done_(); }
+  Barrier(const Barrier&) = delete;
+  Barrier& operator=(const Barrier&) = delete;
+
+ private:
+  std::function<void()> done_;
+};
+using BarrierRef = std::shared_ptr<Barrier>;
+
+struct IoRequest;
+
+/// What one thread knows of a volume. No other thread touches it, so the plain path takes no lock; changes come as messages
+/// that every thread acknowledges by letting go of a barrier.
+struct VolumeView {
+  std::shared_ptr<Volume> volume;
+  VolumeStats* stats = nullptr;
+  uint64_t sizeBytes = 0;
+  bool readOnly = false;
+  bool frozen = false;
+  bool closed = false;
+  uint32_t inFlight = 0;
+  IoRequest* held = nullptr;  // back while it is frozen, in order
+  IoRequest* heldTail = nullptr;
+  IoRequest* flushing = nullptr;   // answered by the fdatasync that runs
+  IoRequest* flushNext = nullptr;  // came after it began: the next one is theirs
+  std::vector<BarrierRef> whenIdle;
+};
+using VolumeViewRef = std::shared_ptr<VolumeView>;
+
+}  // namespace rackboot

@@ -1,0 +1,72 @@
+#include "system/datagrams.h"
+
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace rackboot {
+namespace {
+
+constexpr size_t kMacBytes = 6;
+
+std::string advice(int error, const std::string& where) {
+  switch (error) {
+    case EADDRINUSE: return where + " is in use by another program. Stop it, or choose another port";
+    case EADDRNOTAVAIL: return where + ": no interface of this machine has that address";
+    case EACCES: return where + ": a port below 1024 needs CAP_NET_BIND_SERVICE. Run with it, or choose another port";
+    case EPERM: return where + ": binding to a device needs CAP_NET_RAW. Run with it";
+    case ENODEV: return where + ": there is no such network device. Correct its name";
+    default: return where + ": " + strerror(error);
+  }
+}
+
+}  // namespace
+
+int openDatagramSocket(const DatagramSocketOptions& options, std::string& message) {
+  const std::string where =
+      "UDP " + options.address + ":" + std::to_string(options.port) + (options.device.empty() ? std::string() : " on " + options.device);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(options.port);
+  if (inet_pton(AF_INET, options.address.c_str(), &address.sin_addr) != 1) {
+    message = where + ": not an IPv4 address";
+    return -EINVAL;
+  }
+  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  const int on = 1;
+  const auto& device = options.device;
+  bool ok = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0;
+  if (ok && options.broadcast) ok = setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &on, sizeof on) == 0;
+  if (ok && !device.empty()) ok = setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device.c_str(), static_cast<socklen_t>(device.size())) == 0;
+  if (ok && bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) return fd;
+  const int error = errno;
+  message = advice(error, where);
+  if (fd >= 0) close(fd);
+  return -error;
+}
+
+int setNeighbour(const std::string& device, const std::string& address, const uint8_t* mac) {
+  arpreq request{};
+  auto& protocol = reinterpret_cast<sockaddr_in&>(request.arp_pa);
+  protocol.sin_family = AF_INET;
+  if (inet_pton(AF_INET, address.c_str(), &protocol.sin_addr) != 1 || device.size() >= sizeof request.arp_dev) return -EINVAL;
+  request.arp_ha.sa_family = ARPHRD_ETHER;
+  std::copy_n(mac, kMacBytes, request.arp_ha.sa_data);
+  request.arp_flags = ATF_COM;
+  std::copy_n(device.c_str(), device.size() + 1, request.arp_dev);
+  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -errno;
+  const int result = ioctl(fd, SIOCSARP, &request) == 0 ? 0 : -errno;
+  close(fd);
+  return result;
+}
+
+}  // namespace rackboot
