@@ -18,7 +18,7 @@ export interface Context {
 export type AddCommand = (program: Command, context: Context) => void;
 
 export const SOCKET_OPTION: readonly [string, string] = [
-  "--socket PATH",
+  "--socket <path>",
   "the daemon's control socket (default: $RACKBOOT_SOCKET, /run/rackboot or $XDG_RUNTIME_DIR/rackboot)",
 ];
 

@@ -7,7 +7,7 @@ export const addEvents: AddCommand = (program, context) => {
     .command("events")
     .description("what happens, as it happens, until Ctrl-C or the daemon's end")
     .option("--json", "one JSON object a line, with every field")
-    .option("--machine NAME", "only what concerns this machine")
+    .option("--machine <name>", "only what concerns this machine")
     .option(...SOCKET_OPTION)
     .addHelpText("after", examples("rackboot events", "rackboot events --machine uqbar", "rackboot events --json | jq .type"))
     .action(async (options: { readonly json?: boolean; readonly machine?: string; readonly socket?: string }) => {

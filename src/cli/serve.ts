@@ -15,10 +15,10 @@ export const addServe: AddCommand = (program, context) => {
   program
     .command("serve")
     .description("run the daemon: DHCP, TFTP, HTTP and iSCSI for the machines of a configuration")
-    .requiredOption("--config FILE", "rackboot.yaml; SIGHUP or a change of the file reads it again")
-    .option("--socket PATH", "where to make the control socket (default: $RACKBOOT_SOCKET, /run/rackboot or $XDG_RUNTIME_DIR/rackboot)")
-    .addOption(new Option("--log-format FORMAT", "lines for people, or JSON").choices(["text", "json"]).default("text"))
-    .addOption(new Option("--log-level LEVEL", "the least that is logged").choices([...LOG_LEVELS]).default("info"))
+    .requiredOption("--config <file>", "rackboot.yaml; SIGHUP or a change of the file reads it again")
+    .option("--socket <path>", "where to make the control socket (default: $RACKBOOT_SOCKET, /run/rackboot or $XDG_RUNTIME_DIR/rackboot)")
+    .addOption(new Option("--log-format <format>", "lines for people, or JSON").choices(["text", "json"]).default("text"))
+    .addOption(new Option("--log-level <level>", "the least that is logged").choices([...LOG_LEVELS]).default("info"))
     .addHelpText(
       "after",
       examples("rackboot serve --config /etc/rackboot/rackboot.yaml", "rackboot serve --config rack.yaml --log-level debug"),

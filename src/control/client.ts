@@ -41,6 +41,8 @@ export class ControlClient {
     const response = await this.#post(operation, input, signal);
     try {
       for await (const line of createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY })) {
+        // Lines that had arrived by then are not wanted either.
+        if (signal?.aborted === true) return;
         const value = parse(line) as ErrorBody;
         if (value.error !== undefined) throw new ControlError(value.error.code, value.error.message);
         yield value as unknown as Streams[K]["output"];

@@ -121,11 +121,37 @@ export function createLogger(options: LogOptions): Logger {
   return pino(base, stream);
 }
 
+/** A rack that is switched on makes some hundred lines of a kind in some seconds; a peer that floods makes no more. */
+export const MAX_LINES_OF_A_TYPE = 200;
+export const LINES_WINDOW_MS = 10_000;
+
+/** Bounds what peers can write into the log. Counters miss nothing. */
+class LineLimit {
+  readonly #windows = new Map<EventType, { startMs: number; lines: number; leftOut: number }>();
+
+  /** Whether the event is logged, and how many of its type were not since the last that was. */
+  admit({ type, atMs }: TimedEvent): { readonly admitted: boolean; readonly leftOut: number } {
+    const before = this.#windows.get(type);
+    if (before === undefined || atMs - before.startMs >= LINES_WINDOW_MS) {
+      this.#windows.set(type, { startMs: atMs, lines: 1, leftOut: 0 });
+      return { admitted: true, leftOut: before?.leftOut ?? 0 };
+    }
+    const admitted = before.lines < MAX_LINES_OF_A_TYPE;
+    if (admitted) before.lines++;
+    else before.leftOut++;
+    return { admitted, leftOut: 0 };
+  }
+}
+
 /** Logs every event of a store. Returns the way out. */
 export function logEvents(store: Store, logger: Logger): () => void {
+  const limit = new LineLimit();
   return store.subscribe((event: TimedEvent) => {
     const line = lineOf(event);
-    if (line === undefined) return;
+    if (line === undefined || !logger.isLevelEnabled(line.level)) return;
+    const { admitted, leftOut } = limit.admit(event);
+    if (leftOut > 0) logger.warn({ event: event.type, leftOut }, `${leftOut} more lines about ${event.type} were left out`);
+    if (!admitted) return;
     const { atMs: _, type, ...fields } = event;
     logger[line.level]({ event: type, ...fields }, line.sentence);
   });

@@ -93,8 +93,8 @@ export interface StrangerState {
 export const MAX_BOOTS_KEPT = 8;
 export const MAX_STRANGERS = 64;
 /** Servers bound what is in flight; this bounds what they forget to end. */
-export const MAX_TRANSFERS = 4096;
-export const MAX_SESSIONS = 4096;
+export const MAX_TRANSFERS = 1024;
+export const MAX_SESSIONS = 1024;
 /** Reasons come from peers: after these, further ones count as "other". */
 export const MAX_REASONS_OF_A_TYPE = 32;
 export const MAX_REASON_CHARACTERS = 120;
