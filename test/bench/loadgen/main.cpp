@@ -40,43 +40,45 @@ std::vector<std::string> discover(const Options& options) {
   return names;
 }
 
-struct Disk {
-  Capacity capacity;
+struct Slice {
   std::uint64_t firstByte = 0;
   std::uint64_t slots = 0;
 };
 
-// The part of its LUN that belongs to session `index`.
-Disk sliceOf(const Options& options, const Capacity& capacity, std::uint32_t index) {
+// The part of its disk that belongs to session `index`.
+Slice sliceOf(const Options& options, const Capacity& capacity, std::uint32_t index) {
   if (capacity.blockBytes == 0 || options.blockBytes % capacity.blockBytes != 0)
     throw UsageError("--block: must be a multiple of the disk's block of " + std::to_string(capacity.blockBytes));
   const std::uint64_t whole = capacity.blocks * capacity.blockBytes;
   if (options.regionBytes > whole) throw UsageError("--region: the disk has " + std::to_string(whole) + " octets");
   const std::uint64_t region = options.regionBytes == 0 ? whole : options.regionBytes;
-  const std::uint32_t sharers = options.sessions / options.luns + (index % options.luns < options.sessions % options.luns ? 1 : 0);
+  const std::uint32_t sharers = options.sessions / options.disks + (index % options.disks < options.sessions % options.disks ? 1 : 0);
   const std::uint64_t slots = region / options.blockBytes / sharers;
   if (slots < 2 * std::uint64_t{options.depth})
     throw UsageError("--region: too small for " + std::to_string(sharers) + " sessions with " + std::to_string(options.depth) +
                      " commands in flight");
   if (options.verify && slots * options.sessions > kMaxVerifySlots)
     throw UsageError("--verify: keeps track of at most " + std::to_string(kMaxVerifySlots) + " blocks; choose a smaller --region");
-  return {capacity, index / options.luns * slots * options.blockBytes, slots};
+  return {index / options.disks * slots * options.blockBytes, slots};
 }
 
 void addSessions(const Options& options, const std::string& target, std::vector<std::unique_ptr<Worker>>& workers) {
   for (std::uint32_t i = 0; i < options.sessions; ++i) {
     auto portal = std::make_unique<Portal>(options);
-    const std::uint32_t lun = options.lun + i % options.luns;
+    const std::uint32_t disk = i % options.disks;
+    const std::size_t place = target.find('%');
+    const std::string name = place == std::string::npos ? target : std::string(target).replace(place, 1, std::to_string(disk));
+    const std::uint32_t lun = options.lun + (place == std::string::npos ? disk : 0);
     Capacity capacity{(options.regionBytes == 0 ? std::uint64_t{1} << 30 : options.regionBytes) / 512, 512};
     if (options.raw) {
       portal->skipLogin();
     } else {
-      portal->login(target, i);
+      portal->login(name, i);
       capacity = portal->capacity(lun);
     }
-    const Disk disk = sliceOf(options, capacity, i);
+    const Slice slice = sliceOf(options, capacity, i);
     workers[i % workers.size()]->add(std::move(portal), lun, capacity.blockBytes,
-                                     Workload(options, disk.firstByte, disk.slots, options.seed + i));
+                                     Workload(options, slice.firstByte, slice.slots, options.seed + i));
   }
 }
 

@@ -22,7 +22,9 @@ Where
   --host ADDRESS --port PORT     portal (127.0.0.1, 3260); raw-server: where to listen, port 0 for any
   --target IQN                   default: the first that discovery lists
   --initiator IQN
-  --lun N --luns COUNT           sessions are spread over LUNs N to N+COUNT-1 (0, 1)
+  --lun N                        (0)
+  --disks COUNT                  sessions are spread over this many disks: of targets 0 to COUNT-1 where the
+                                 target's name holds a % to be replaced, of LUNs N to N+COUNT-1 otherwise (1)
 
 What
   --mode read|write|mixed|idle   (read); idle logs in and waits
@@ -31,7 +33,7 @@ What
   --block SIZE                   octets in one command, as 4K or 1M (4K)
   --depth Q                      commands in flight in each session (1)
   --sessions N --threads N       (1, 1)
-  --region SIZE                  use this much from the start of each LUN (all of it); sessions share it out
+  --region SIZE                  use this much from the start of each disk (all of it); sessions share it out
   --flush                        each write is followed by SYNCHRONIZE CACHE; both are one operation
   --cdb 10|16                    READ(10) or READ(16); 16 is taken where an address needs it (10)
   --seed N
@@ -136,7 +138,7 @@ std::map<std::string, Setting> settingsOf(Options& o) {
       {"target", text(o.target)},
       {"initiator", text(o.initiator)},
       {"lun", number(o.lun, 0, 16383)},
-      {"luns", number(o.luns, 1, 16383)},
+      {"disks", number(o.disks, 1, 16383)},
       {"mode",
        {true,
         [&o](const std::string& name, const std::string& value) {
@@ -184,7 +186,7 @@ void checkTogether(const Options& o) {
   if (o.raw && (o.headerDigest || o.dataDigest)) throw UsageError("--raw: knows no digests");
   if (o.threads > o.sessions) throw UsageError("--threads: more threads than sessions have nothing to do");
   if (o.firstBurstBytes > o.maxBurstBytes) throw UsageError("--first-burst: must not exceed --max-burst (RFC 7143, 13.14)");
-  if (o.luns > 1 && o.sessions < o.luns) throw UsageError("--luns: needs at least as many --sessions");
+  if (o.disks > 1 && o.sessions < o.disks) throw UsageError("--disks: needs at least as many --sessions");
 }
 
 }  // namespace

@@ -36,8 +36,8 @@ struct Options {
   std::string target;
   std::string initiator = "iqn.2026-01.lan.rackboot:loadgen";
   std::uint32_t lun = 0;
-  // Sessions are spread over this many LUNs, from `lun` on.
-  std::uint32_t luns = 1;
+  // Sessions are spread over this many disks: over targets where the name holds a %, over LUNs from `lun` on otherwise.
+  std::uint32_t disks = 1;
 
   Mode mode = Mode::kRead;
   bool random = false;
