@@ -54,6 +54,12 @@ export class DiskLook {
     return this.#touched;
   }
 
+  /** What changes whenever a regular file is written; undefined for a block device, which tells nothing of the kind. */
+  async stamp(): Promise<string | undefined> {
+    const facts = await this.#disk.stat({ bigint: true });
+    return facts.isFile() ? `${facts.dev}:${facts.ino}:${facts.size}:${facts.mtimeNs}:${facts.ctimeNs}` : undefined;
+  }
+
   /** Ends what is under way and closes the disk. */
   async close(): Promise<void> {
     this.#closed.abort();
@@ -121,9 +127,9 @@ export class DiskLook {
     }
   }
 
-  /** See {@link fingerprint}: equal while nothing of {@link touched} has changed. */
-  fingerprint(): Promise<string> {
-    return fingerprint(this.#disk, this.#touched, this.#signal).catch((cause: Error) => {
+  /** See {@link fingerprint}: equal while nothing of `ranges` has changed. */
+  fingerprint(ranges: readonly ByteRange[] = this.#touched): Promise<string> {
+    return fingerprint(this.#disk, ranges, this.#signal).catch((cause: Error) => {
       throw new LookError(this.#signal.aborted ? "cancelled" : "unreadable", `the disk cannot be read: ${cause.message}`);
     });
   }
