@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
+import { parseConfig } from "../../src/machine/config-file.ts";
 import { jsonSchema } from "../../src/machine/config-schema.ts";
 
 const docs = join(import.meta.dirname, "../../docs");
@@ -27,8 +28,15 @@ function keysOf(node: Node, path: readonly string[] = []): readonly string[] {
   return [...new Set(below)];
 }
 
+const manual = readFileSync(join(docs, "configuration.md"), "utf8");
+
 it("no key goes without a word in docs/configuration.md", () => {
-  const text = readFileSync(join(docs, "configuration.md"), "utf8");
-  const missing = keysOf(jsonSchema() as Node).filter((key) => !text.includes(`\`${key.split(".").at(-1)}\``));
-  expect(missing).toEqual([]);
+  const words = new Set((manual.match(/`[^`\n]+`/g) ?? []).flatMap((code) => code.match(/[a-z-]+/g) ?? []));
+  expect(keysOf(jsonSchema() as Node).filter((key) => !words.has(key.split(".").at(-1) ?? ""))).toEqual([]);
+});
+
+it("the examples of docs/configuration.md work when they are copied", () => {
+  const examples = [...manual.matchAll(/```yaml\n(.*?)```/gs)].map(([, text = ""]) => text).filter((text) => text.includes("network:"));
+  expect(examples).toHaveLength(2);
+  for (const text of examples) expect(parseConfig(text, "rackboot.yaml")).toMatchObject({ ok: true, notices: [] });
 });

@@ -1,0 +1,139 @@
+import { PassThrough } from "node:stream";
+import { describe, expect, it } from "vitest";
+import type { Ipv4, Iqn, Mac, MachineName, VolumeName } from "../../src/machine/identifiers.ts";
+import type { EventType, StateEvent } from "../../src/state/events.ts";
+import { createLogger, LINES_WINDOW_MS, lineOf, logEvents, MAX_LINES_OF_A_TYPE } from "../../src/state/log.ts";
+import { Store } from "../../src/state/store.ts";
+
+const machine = "uqbar" as MachineName;
+const mac = "52:54:00:16:00:10" as Mac;
+const address = "172.16.0.16" as Ipv4;
+const volume = "uqbar-root" as VolumeName;
+const initiator = "iqn.1994-05.com.redhat:uqbar" as Iqn;
+const target = "iqn.2026-01.lan.rackboot:uqbar" as Iqn;
+const transfer = { transfer: 1, transport: "tftp", address, path: "/vmlinuz", role: "kernel" } as const;
+
+/** One of each; the compiler misses none. */
+const EVENTS: { readonly [T in EventType]: Extract<StateEvent, { type: T }> } = {
+  "dhcp.discovered": { type: "dhcp.discovered", mac, firmware: "ipxe-bios" },
+  "dhcp.offered": { type: "dhcp.offered", machine, mac, address, file: "shimx64.efi" },
+  "dhcp.acknowledged": { type: "dhcp.acknowledged", machine, mac, address, leaseMs: Number.POSITIVE_INFINITY },
+  "dhcp.refused": { type: "dhcp.refused", machine, mac, reason: "it asked for 10.0.0.1" },
+  "dhcp.ignored": { type: "dhcp.ignored", reason: "no DHCP" },
+  "dhcp.released": { type: "dhcp.released", machine, mac, address },
+  "dhcp.declined": { type: "dhcp.declined", machine, mac, address },
+  "transfer.started": { type: "transfer.started", machine, ...transfer, sizeBytes: 8_200_000 },
+  "transfer.progressed": { type: "transfer.progressed", machine, transfer: 1, sentBytes: 1 },
+  "transfer.finished": { type: "transfer.finished", machine, ...transfer, sentBytes: 8_200_000, elapsedMs: 4000 },
+  "transfer.failed": { type: "transfer.failed", ...transfer, reason: "it went silent" },
+  "file.refused": { type: "file.refused", transport: "http", address, path: "/../etc/passwd", reason: "outside" },
+  "iscsi.login": { type: "iscsi.login", machine, connection: 1, initiator, target, peer: "172.16.0.16:40312", reinstated: true },
+  "iscsi.discovery": { type: "iscsi.discovery", connection: 1, initiator, peer: "172.16.0.16:40312" },
+  "iscsi.refused": { type: "iscsi.refused", peer: "172.16.0.99:1", target, reason: "not its initiator" },
+  "iscsi.firstRead": { type: "iscsi.firstRead", machine, connection: 1 },
+  "iscsi.closed": { type: "iscsi.closed", machine, connection: 1, reason: "peer-closed" },
+  "volume.opened": { type: "volume.opened", volume, sizeBytes: 2 ** 40 },
+  "volume.failed": { type: "volume.failed", volume, reason: "fdatasync: EIO" },
+  "volume.full": { type: "volume.full", volume },
+  "peer.malformed": { type: "peer.malformed", service: "dhcp", peer: "172.16.0.99", reason: "input ends early" },
+  "boot.began": { type: "boot.began", machine, boot: 1, firmware: "uefi-x64-pxe" },
+  "boot.reached": { type: "boot.reached", machine, boot: 1, stage: "up" },
+  "boot.abandoned": { type: "boot.abandoned", machine, boot: 1, stage: "kernel", reason: "its firmware asked again" },
+  "config.loaded": { type: "config.loaded", file: "rackboot.yaml", machines: [machine], volumes: [volume] },
+  "config.rejected": { type: "config.rejected", file: "rackboot.yaml", problems: ["rackboot.yaml:1:1: found x; allowed: y"] },
+  "service.started": { type: "service.started", service: "tftp", detail: "on 172.16.0.1:69" },
+  "service.failed": { type: "service.failed", service: "dhcp", reason: "port 67 is in use" },
+  "daemon.ready": { type: "daemon.ready" },
+  "daemon.stopping": { type: "daemon.stopping", reason: "SIGTERM" },
+};
+
+async function logged(format: "text" | "json", level: "info" | "debug"): Promise<string> {
+  const destination = new PassThrough();
+  const store = new Store({ now: () => Date.UTC(2026, 0, 2, 3, 4, 5) });
+  logEvents(store, createLogger({ format, level, destination }));
+  for (const event of Object.values(EVENTS)) store.emit(event);
+  await new Promise((resolve) => setImmediate(resolve));
+  return String(destination.read());
+}
+
+it("every event is one sentence that a person understands", () => {
+  const lines = Object.values(EVENTS).map((event) => lineOf(event));
+  expect(lines.map((line) => (line === undefined ? "(nothing)" : `${line.level}: ${line.sentence}`))).toMatchInlineSnapshot(`
+    [
+      "debug: stranger 52:54:00:16:00:10 asks for an address (ipxe-bios)",
+      "info: uqbar is offered 172.16.0.16 and shimx64.efi",
+      "info: uqbar has 172.16.0.16, lease infinite",
+      "warn: uqbar is refused an address: it asked for 10.0.0.1",
+      "debug: DHCP from somebody is ignored: no DHCP",
+      "info: uqbar gives 172.16.0.16 back",
+      "warn: uqbar declines 172.16.0.16: somebody else uses it",
+      "debug: uqbar reads /vmlinuz over tftp (kernel, 7.8 MiB)",
+      "(nothing)",
+      "info: uqbar has /vmlinuz over tftp (kernel, 7.8 MiB in 4.0 s)",
+      "warn: stranger 172.16.0.16 did not get /vmlinuz over tftp: it went silent",
+      "debug: stranger 172.16.0.16 finds no /../etc/passwd over http: outside",
+      "info: uqbar logs in again to iqn.2026-01.lan.rackboot:uqbar from 172.16.0.16:40312",
+      "info: iqn.1994-05.com.redhat:uqbar asks for its targets from 172.16.0.16:40312",
+      "warn: 172.16.0.99:1 may not log in to iqn.2026-01.lan.rackboot:uqbar: not its initiator",
+      "info: uqbar reads its disk",
+      "info: uqbar is disconnected: peer-closed",
+      "info: volume uqbar-root is open (1T)",
+      "error: volume uqbar-root is offline: fdatasync: EIO",
+      "error: volume uqbar-root cannot grow: no space left where it is stored",
+      "warn: 172.16.0.99 sends dhcp that makes no sense: input ends early",
+      "info: uqbar boots (uefi-x64-pxe)",
+      "info: uqbar has reached up",
+      "warn: uqbar gave up its boot at kernel: its firmware asked again",
+      "info: configuration rackboot.yaml: 1 machines, 1 volumes",
+      "error: configuration rackboot.yaml is refused, the one before it stays: rackboot.yaml:1:1: found x; allowed: y",
+      "info: tftp: on 172.16.0.1:69",
+      "error: dhcp does not run: port 67 is in use",
+      "info: ready",
+      "info: stopping: SIGTERM",
+    ]
+  `);
+});
+
+describe("the log", () => {
+  it("of a daemon under a supervisor is one JSON object a line, with every field", async () => {
+    const lines = (await logged("json", "debug"))
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(lines).toHaveLength(Object.keys(EVENTS).length - 1);
+    expect(lines[1]).toMatchObject({
+      level: "info",
+      event: "dhcp.offered",
+      machine,
+      mac,
+      address,
+      file: "shimx64.efi",
+      msg: expect.any(String),
+    });
+  });
+
+  it("for people is one line each, without escape sequences where there is no terminal", async () => {
+    const lines = (await logged("text", "info")).trim().split("\n");
+    expect(lines[0]).toMatch(/^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\] INFO: uqbar is offered 172\.16\.0\.16 and shimx64\.efi$/);
+    expect(lines.every((line) => line.startsWith("["))).toBe(true);
+    expect(lines.join("")).not.toContain("\u001b");
+  });
+
+  it("is not filled by a peer that floods, and says what was left out", async () => {
+    const destination = new PassThrough();
+    let nowMs = 0;
+    const store = new Store({ now: () => nowMs });
+    logEvents(store, createLogger({ format: "json", level: "info", destination }));
+    for (let index = 0; index < 5000; index++) store.emit(EVENTS["peer.malformed"]);
+    nowMs = LINES_WINDOW_MS;
+    store.emit(EVENTS["peer.malformed"]);
+    await new Promise((resolve) => setImmediate(resolve));
+    const lines = String(destination.read()).trim().split("\n");
+    expect(lines).toHaveLength(MAX_LINES_OF_A_TYPE + 2);
+    expect(lines.at(-2)).toContain("4800 more lines about peer.malformed were left out");
+  });
+
+  it("never has how far a file is: that would be thousands of lines", async () => {
+    expect(await logged("json", "debug")).not.toContain("transfer.progressed");
+  });
+});
