@@ -71,7 +71,13 @@ export class QemuMachine {
 
   /** Waits for words on the serial console behind those that were waited for before. */
   waitFor(pattern: RegExp, timeoutMs: number = BOOT_TIMEOUT_MS): Promise<RegExpExecArray> {
-    return this.console.waitFor(pattern, timeoutMs);
+    return this.console.waitFor(pattern, timeoutMs, this.#off());
+  }
+
+  /** Resolves, with words for a message, when the machine has no power any more. */
+  async #off(): Promise<string> {
+    if (this.#process !== undefined) await this.#process.exited;
+    return `${this.name} was off`;
   }
 
   /** The guest says so itself, with the host name it has and how often its disk has been booted. */

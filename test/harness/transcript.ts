@@ -55,29 +55,34 @@ export class Transcript {
     this.#read = this.#text.length;
   }
 
-  /** Throws {@link WaitTimeout}, or an Error when the text ended without a match. */
-  waitFor(pattern: RegExp, timeoutMs: number): Promise<RegExpExecArray> {
+  /**
+   * Throws {@link WaitTimeout}, or an Error when the text ended without a match, or when `ended` said why nothing more
+   * can be expected.
+   */
+  waitFor(pattern: RegExp, timeoutMs: number, ended?: Promise<string>): Promise<RegExpExecArray> {
     return new Promise((resolve, reject) => {
       const done = (): void => {
         clearTimeout(timer);
         stop();
       };
+      const fail = (error: Error): void => {
+        done();
+        reject(error);
+      };
+      const tooLate = (reason: string): void => fail(new Error(`${reason} before ${pattern} was seen. Its last words:\n${this.tail()}`));
       const look = (): void => {
         const match = this.#match(pattern);
         if (match !== undefined) {
           done();
           resolve(match);
-        } else if (this.#closed !== undefined) {
-          done();
-          reject(new Error(`${this.#closed} before ${pattern} was seen. Its last words:\n${this.tail()}`));
-        }
+        } else if (this.#closed !== undefined) tooLate(this.#closed);
       };
       const timer = setTimeout(() => {
-        done();
-        reject(new WaitTimeout(`${pattern} was not seen within ${timeoutMs / 1000} s. The last words:\n${this.tail()}`));
+        fail(new WaitTimeout(`${pattern} was not seen within ${timeoutMs / 1000} s. The last words:\n${this.tail()}`));
       }, timeoutMs);
       const stop = this.onChange(look);
       look();
+      void ended?.then(tooLate);
     });
   }
 

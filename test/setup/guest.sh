@@ -19,7 +19,9 @@ packages=(systemd-sysv udev dbus linux-image-amd64 dracut dracut-network open-is
 hash=$({ echo "$codename"; cd "$here"; find guest.sh guest -type f -print0 | sort -z | xargs -0 sha256sum; } | sha256sum | cut -c1-12)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/rackboot
 guest=$cache/guest-$hash
-[[ ${1:-} == --path || -e $guest/disk.raw ]] && { echo "$guest"; exit 0; }
+found() { touch "$guest" && echo "$guest"; }
+[[ ${1:-} == --path ]] && { echo "$guest"; exit 0; }
+[[ -e $guest/disk.raw ]] && { found; exit 0; }
 
 say() { printf 'guest: %s\n' "$*" >&2; }
 
@@ -29,7 +31,11 @@ as_root() { if ((EUID == 0)); then "$@"; else unshare --map-root-user --map-auto
 mkdir -p "$cache"
 exec 9>"$cache/guest.lock"
 flock 9
-[[ -e $guest/disk.raw ]] && { echo "$guest"; exit 0; }
+[[ -e $guest/disk.raw ]] && { found; exit 0; }
+
+# What an interrupted run left, and guests that nobody has used for a month.
+find "$cache" -maxdepth 1 \( -name 'guest-making.*' -o -name 'guest-*' -mtime +30 -type d \) -print0 |
+  while IFS= read -rd '' old; do as_root rm -rf "$old"; done
 
 work=$(mktemp -d "$cache/guest-making.XXXXXX")
 chmod 755 "$work"
