@@ -1,5 +1,6 @@
 #include "system/process.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -17,6 +18,8 @@ int replaceProcess(const std::string& file, const std::vector<std::string>& argu
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, &before);
   auto* pipeBefore = signal(SIGPIPE, SIG_DFL);
+  // Node marks its standard streams close-on-exec when it starts.
+  for (int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) fcntl(stream, F_SETFD, 0);
   execve(file.c_str(), argv.data(), environ);
   const int error = errno;
   signal(SIGPIPE, pipeBefore);
