@@ -6,7 +6,18 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Resources } from "../harness/resources.ts";
-import { type BenchCase, CASES, chooseCases, type Load, loadArguments, type Place, RACK_MACHINES, SWEEPS, unitOf } from "./cases.ts";
+import {
+  type BenchCase,
+  CASES,
+  chooseCases,
+  type Load,
+  loadArguments,
+  type Place,
+  RACK_MACHINES,
+  SHARERS,
+  SWEEPS,
+  unitOf,
+} from "./cases.ts";
 import { describeHost, hostName } from "./host.ts";
 import { compareInstructions, countInstructions, type InstructionCount } from "./instructions.ts";
 import { buildLoadgen, type Figures, runLoadgen } from "./loadgen.ts";
@@ -193,7 +204,7 @@ async function interleave(
 async function measureExtras(seat: Seat): Promise<Extras> {
   const crowd: Load = { mode: "read", random: true, blockBytes: 4096, depth: 1, sessions: 9 };
   const hog: Load = { mode: "read", random: false, blockBytes: MIB, depth: 128, sessions: 1 };
-  const idleLoad: Load = { mode: "idle", random: false, blockBytes: 4096, depth: 1, sessions: RACK_MACHINES };
+  const idleLoad: Load = { mode: "idle", random: false, blockBytes: 4096, depth: 1, sessions: RACK_MACHINES, disks: SHARERS };
   const idle = await seat.measure(idleLoad, IDLE_SECONDS);
   const quiet = await seat.measure(crowd, SWEEP_SECONDS);
   const [beside] = await Promise.all([seat.measure(crowd, SWEEP_SECONDS), seat.measure(hog, SWEEP_SECONDS + 1)]);

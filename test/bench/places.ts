@@ -3,14 +3,14 @@ import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { run, runOrThrow } from "../harness/process.ts";
 import type { Resources } from "../harness/resources.ts";
-import { type Place, RACK_MACHINES } from "./cases.ts";
+import { type Place, RACK_MACHINES, SHARERS } from "./cases.ts";
 
 const MIB = 1024 ** 2;
 const CHUNK_BYTES = 4 * MIB;
 const RACK_DISK_BYTES = 8 * MIB;
 const RACK_FILE_SYSTEM_BYTES = 1024 * MIB;
 
-/** Files that targets put behind their disks, in order. */
+/** Files that targets put behind their disks, in order; one may come several times. */
 export interface PreparedPlace {
   readonly files: readonly string[];
   /** What lies below, for the report. */
@@ -67,7 +67,10 @@ export async function preparePlace(resources: Resources, place: Place, sizeBytes
   if (place !== "rack") {
     const path = join(folder, "disk");
     await makeDisk(path, sizeBytes);
-    return { files: [path], description: place === "tmpfs" ? "tmpfs" : "this machine's disk, page cache on" };
+    return {
+      files: Array.from({ length: SHARERS }, () => path),
+      description: place === "tmpfs" ? "tmpfs" : "this machine's disk, page cache on",
+    };
   }
   const xfs = await mountXfs(resources, folder);
   const files = Array.from({ length: RACK_MACHINES }, (_, index) => join(xfs ?? folder, `disk${index}`));

@@ -150,6 +150,7 @@ async function startRackboot({
   timeoutMs,
 }: Setting): Promise<[BackgroundProcess, readonly string[]]> {
   if (!existsSync(RACKBOOT)) throw new Error(`${RACKBOOT} is missing: run \`make build\` first`);
+  const volumes = [...new Set(files)];
   const configuration = {
     network: { interface: "lo", address: "127.0.0.1/8" },
     dhcp: { mode: "off" },
@@ -157,9 +158,9 @@ async function startRackboot({
     http: { port: 0 },
     iscsi: { port, prefix: PREFIX },
     storage: { path: join(folder, "data") },
-    volumes: Object.fromEntries(files.map((file, index) => [`disk${index}`, { file }])),
+    volumes: Object.fromEntries(volumes.map((file, index) => [`volume${index}`, { file, shared: volumes.length < files.length }])),
     machines: Object.fromEntries(
-      files.map((_, index) => [`disk${index}`, { mac: macOf(index), initiator: "any", disks: [`disk${index}`] }]),
+      files.map((file, index) => [`disk${index}`, { mac: macOf(index), initiator: "any", disks: [`volume${volumes.indexOf(file)}`] }]),
     ),
   };
   // JSON is YAML, too.
@@ -178,7 +179,7 @@ async function startRaw({ port, resources, prefix, timeoutMs }: Setting): Promis
 
 const STARTERS = { raw: startRaw, tgt: startTgt, istgt: startIstgt, rackboot: startRackboot } as const;
 
-/** Starts a server with a target for each of these files, named `PREFIX:diskN`. Throws with the target's own words when it does not come up. */
+/** Starts a server with a target for each of these files, named `PREFIX:diskN`; a file may stand behind several. Throws with the target's own words when it does not come up. */
 export async function startTarget(name: TargetName, files: readonly string[], options: TargetOptions = {}): Promise<Target> {
   const resources = new Resources();
   const folder = mkdtempSync(join(tmpdir(), `rackboot-bench-${name}-`));
