@@ -5,7 +5,7 @@ import { loadAddon } from "./addon.ts";
 /** The oldest Node that has all this daemon uses; package.json pins a newer one. */
 const OLDEST_NODE_MAJOR = 24;
 
-/** execve(2): this process becomes `file`, with the same pid, so that signals and supervisors keep what they hold. Throws. */
+/** execve(2): this process becomes `file`, with the same pid, so that signals and supervisors keep what they hold. `args` is without argv[0]. Throws. */
 export function replaceProcess(file: string, args: readonly string[]): never {
   return loadAddon().replaceProcess(file, args);
 }
@@ -24,5 +24,5 @@ export function usePinnedNode(): void {
     );
     process.exit(1);
   }
-  replaceProcess(pinned, [pinned, ...process.execArgv, ...process.argv.slice(1)]);
+  replaceProcess(pinned, [...process.execArgv, ...process.argv.slice(1)]);
 }
