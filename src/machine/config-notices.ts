@@ -18,13 +18,8 @@ interface Unused {
 /** Keys that are read and checked, and that nothing acts upon yet. */
 const NOT_YET_USED: readonly Unused[] = [
   { path: ["network", "manage"], when: [true] },
-  { path: ["network", "vlan"] },
-  { path: ["dhcp", "mode"], when: ["proxy"] },
   { path: ["dhcp", "unknown"], when: ["pending"] },
   { path: ["tftp", "upload"] },
-  { path: ["http", "https"] },
-  { path: ["volumes", "*", "removable"], when: [true] },
-  { path: ["machines", "*", "disks", "*", "removable"], when: [true] },
   { path: ["machines", "*", "ephemeral"], when: [true] },
   { path: ["machines", "*", "boot", "install"] },
   { path: ["machines", "*", "boot", "rescue"] },

@@ -13,7 +13,7 @@ import { Store } from "../../src/state/store.ts";
 import { root, start, uefiBoot, uqbar } from "../state/uefi-boot.ts";
 
 const main = join(import.meta.dirname, "../../src/main.ts");
-const GOOD = `network: { interface: eth0, address: 172.16.0.1/24, vlan: 20 }
+const GOOD = `network: { interface: eth0, address: 172.16.0.1/24, manage: true }
 volumes:
   uqbar-root: { size: 1T }
 machines:
@@ -79,7 +79,7 @@ describe("rackboot check", () => {
       "
     `);
     expect(err).toMatchInlineSnapshot(`
-      "note: good.yaml:1:59: network.vlan is accepted but not yet used
+      "note: good.yaml:1:61: network.manage: true is accepted but not yet used
       note: good.yaml:6:3: machine tlon gets no address: it has no reservation, and there is no dhcp.range
       "
     `);
