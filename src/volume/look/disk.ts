@@ -41,6 +41,7 @@ export class DiskLook {
   readonly #programs: ReaderPrograms;
   readonly #closed = new AbortController();
   readonly #signal: AbortSignal;
+  readonly #running = new Set<Promise<unknown>>();
   #touched: readonly ByteRange[] = [];
 
   constructor(disk: FileHandle, programs: ReaderPrograms, signal?: AbortSignal) {
@@ -56,13 +57,15 @@ export class DiskLook {
 
   /** What changes whenever a regular file is written; undefined for a block device, which tells nothing of the kind. */
   async stamp(): Promise<string | undefined> {
-    const facts = await this.#disk.stat({ bigint: true });
+    const facts = await this.#keep(() => this.#disk.stat({ bigint: true }));
     return facts.isFile() ? `${facts.dev}:${facts.ino}:${facts.size}:${facts.mtimeNs}:${facts.ctimeNs}` : undefined;
   }
 
   /** Ends what is under way and closes the disk. */
   async close(): Promise<void> {
     this.#closed.abort();
+    // A run still opens the disk by the descriptor's number, which must not become another file's before it has.
+    await Promise.allSettled(this.#running);
     await this.#disk.close();
   }
 
@@ -128,10 +131,8 @@ export class DiskLook {
   }
 
   /** See {@link fingerprint}: equal while nothing of `ranges` has changed. */
-  fingerprint(ranges: readonly ByteRange[] = this.#touched): Promise<string> {
-    return fingerprint(this.#disk, ranges, this.#signal).catch((cause: Error) => {
-      throw new LookError(this.#signal.aborted ? "cancelled" : "unreadable", `the disk cannot be read: ${cause.message}`);
-    });
+  async fingerprint(ranges: readonly ByteRange[] = this.#touched): Promise<string> {
+    return this.#keep(() => fingerprint(this.#disk, ranges, this.#signal));
   }
 
   #path(device: string, path: string): string {
@@ -147,11 +148,22 @@ export class DiskLook {
   }
 
   async #run(args: readonly string[], limitBytes: number): Promise<ReaderRun> {
+    return this.#keep(() => runReader(this.#programs, this.#disk, args, { limitBytes, signal: this.#signal }));
+  }
+
+  /** Keeps the disk open until `use` has ended, and makes every failure a {@link LookError}. */
+  async #keep<T>(use: () => Promise<T>): Promise<T> {
+    if (this.#signal.aborted) throw new LookError("cancelled", "the look was cancelled");
+    const running = use();
+    this.#running.add(running);
     try {
-      return await runReader(this.#programs, this.#disk, args, { limitBytes, signal: this.#signal });
+      return await running;
     } catch (cause) {
       if (cause instanceof LookError) throw cause;
+      if (this.#signal.aborted) throw new LookError("cancelled", "the look was cancelled");
       throw new LookError("unreadable", `the disk cannot be read: ${(cause as Error).message}`);
+    } finally {
+      this.#running.delete(running);
     }
   }
 }

@@ -44,6 +44,15 @@ export function findReader(exists: (path: string) => boolean = existsSync): Read
 /** All looks of the daemon together: a hostile disk can keep one reader busy, never all processors. */
 const SLOTS: ReaderSlots = new ReaderSlots();
 
+/** What one run may take at most. */
+export interface ReaderLimits {
+  /** Of standard output. */
+  readonly limitBytes: number;
+  readonly timeoutMs?: number;
+  readonly cpuSeconds?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Runs GRUB's reader once on `disk`, confined. Its standard output is collected up to `limitBytes`; beyond that the run is
  * ended with `too-large`. Every path out of here leaves no child behind.
@@ -52,14 +61,14 @@ export async function runReader(
   programs: ReaderPrograms,
   disk: FileHandle,
   args: readonly string[],
-  limits: { readonly limitBytes: number; readonly signal?: AbortSignal | undefined; readonly timeoutMs?: number },
+  limits: ReaderLimits,
 ): Promise<ReaderRun> {
   const release = await SLOTS.take(limits.signal);
   try {
     // The reader moves the offset of what it is given, so each run has an open file description of its own.
     const own = await open(`/proc/self/fd/${disk.fd}`, "r");
     try {
-      return await runChild(programs, own.fd, args, { ...limits, timeoutMs: limits.timeoutMs ?? READER_TIMEOUT_MS });
+      return await runChild(programs, own.fd, args, limits);
     } finally {
       await own.close();
     }
@@ -68,24 +77,17 @@ export async function runReader(
   }
 }
 
-function runChild(
-  programs: ReaderPrograms,
-  disk: number,
-  args: readonly string[],
-  limits: { readonly limitBytes: number; readonly signal?: AbortSignal | undefined; readonly timeoutMs: number },
-): Promise<ReaderRun> {
-  const { signal } = limits;
+function runChild(programs: ReaderPrograms, disk: number, args: readonly string[], limits: ReaderLimits): Promise<ReaderRun> {
+  const { limitBytes, signal, timeoutMs = READER_TIMEOUT_MS, cpuSeconds = READER_CPU_SECONDS } = limits;
   return new Promise((resolve, reject) => {
-    const command = [String(READER_CPU_SECONDS), String(READER_MEMORY_BYTES), programs.fstest, "/disk", ...args];
+    const command = [String(cpuSeconds), String(READER_MEMORY_BYTES), programs.fstest, "/disk", ...args];
     const child = spawn(programs.confine, command, { stdio: ["ignore", "pipe", "pipe", disk, "pipe"], env: {}, cwd: "/" });
     let failure: LookError | undefined;
     const stop = (why: LookError): void => {
       failure ??= why;
       child.kill("SIGKILL");
     };
-    const output = new Collected(limits.limitBytes, () =>
-      stop(new LookError("too-large", `there are more than ${limits.limitBytes} octets`)),
-    );
+    const output = new Collected(limitBytes, () => stop(new LookError("too-large", `there are more than ${limitBytes} octets`)));
     const complaint = new Collected(MAX_STDERR_BYTES, () => {});
     const report = new Collected(MAX_REPORT_BYTES, () => stop(new LookError("unreadable", "the reader's report has no end")));
     for (const [index, sink] of [output, complaint, undefined, report].entries()) {
@@ -95,10 +97,7 @@ function runChild(
       // A pipe that breaks when its child is killed is the end of the output, which `close` tells.
       stream.on("error", () => {});
     }
-    const timer = setTimeout(
-      () => stop(new LookError("too-long", `reading the disk took longer than ${limits.timeoutMs} ms`)),
-      limits.timeoutMs,
-    );
+    const timer = setTimeout(() => stop(new LookError("too-long", `reading the disk took longer than ${timeoutMs} ms`)), timeoutMs);
     const abort = (): void => stop(new LookError("cancelled", "the look was cancelled"));
     signal?.addEventListener("abort", abort, { once: true });
     if (signal?.aborted === true) abort();
@@ -130,7 +129,7 @@ function failureOf(code: number | null, child: ChildProcess, run: ReaderRun): Lo
   if (ended.kind === "exit" && ended.value <= 1) return undefined;
   // SIGXCPU and SIGKILL: the processor time that it was allowed is used up.
   if (ended.kind === "signal" && (ended.value === 24 || ended.value === 9)) {
-    return new LookError("too-long", `reading the disk took more than ${READER_CPU_SECONDS} s of processor time`);
+    return new LookError("too-long", "reading the disk took more processor time than a healthy disk takes");
   }
   const why = ended.kind === "signal" ? `died of signal ${ended.value}` : `ended with code ${ended.value}`;
   return new LookError("unreadable", `GRUB's reader ${why} on what is on the disk`);
