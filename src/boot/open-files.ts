@@ -47,8 +47,10 @@ export class OpenFiles {
       const key = `${dev}:${ino}:${mtimeMs}:${size}`;
       const known = this.#files.get(key);
       if (known !== undefined) {
+        // Shared first: while the second handle closes, the last other reader may let go of the first.
+        const source = known.share();
         await handle.close();
-        return known.share();
+        return source;
       }
       const file = new SharedFile(handle, size, () => this.#files.delete(key));
       this.#files.set(key, file);
@@ -109,6 +111,7 @@ class SharedFile {
     for (const part of this.#parts(offset, length)) {
       const piece = this.#pieces.get(part.index) ?? (await this.#piece(part.index));
       views.push(piece.subarray(part.from, part.to));
+      if (part.from === 0) this.#entered(part.index, piece);
     }
     return views;
   }

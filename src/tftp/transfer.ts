@@ -83,8 +83,11 @@ export interface Step {
 const UNMEASURED_WAIT_MS = 1000;
 /** Below this a descheduled client looks like a lost packet. */
 const MIN_WAIT_MS = 5;
+/** A client whose own timer answers for it would otherwise teach us its second, and then have it every time. */
+const MAX_FIRST_WAIT_MS = 200;
 /** The wait after the client reported that it still lacks something; as short as a timer is worth. */
 const MIN_RECOVERY_MS = 2;
+const UNMEASURED_RECOVERY_MS = 50;
 /** Without a timeout option; TFTP clients themselves wait one to five seconds. */
 export const DEFAULT_MAX_WAIT_MS = 4000;
 /** The wait doubles each time: from 5 ms up to 4 s these are half a minute. */
@@ -116,7 +119,7 @@ export function step(transfer: Transfer, input: TransferInput, nowMs: number): S
     case "error":
       return clientError(transfer, input.code, input.message);
     case "timeout":
-      return timedOut(transfer, nowMs);
+      return timedOut(transfer);
     case "ack":
       if (transfer.phase === "sending") return acknowledged(transfer, input.block, nowMs);
       if (input.block !== 0) return { transfer, actions: nothing };
@@ -133,7 +136,8 @@ function acknowledged(transfer: Sending, block: number, nowMs: number): Step {
     if (upTo === totalBlocks(transfer.plan)) return { transfer: { phase: "ended" }, actions: [{ kind: "finished" }] };
     return nextWindow({ ...transfer, ...measured(transfer, nowMs), flight: "steady", acked: upTo, timeouts: 0 }, nowMs);
   }
-  const further: Sending = { ...transfer, acked: upTo, timeouts: 0, departedMs: undefined };
+  // In a steady flight no block has left twice, so a part of it measures the way as well as the whole.
+  const further: Sending = { ...measured(transfer, nowMs), acked: upTo, timeouts: 0, departedMs: undefined };
   switch (transfer.flight) {
     case "steady":
       return resend(further, "went-back");
@@ -175,15 +179,21 @@ function fillWindow(transfer: Sending): Step {
   };
 }
 
-function timedOut(transfer: Offered | Sending, _nowMs: number): Step {
+function timedOut(transfer: Offered | Sending): Step {
   const timeouts = transfer.timeouts + 1;
   if (timeouts > MAX_TIMEOUTS) {
-    const reason = transfer.phase === "offered" ? "the client never answered" : `the client fell silent after block ${transfer.acked}`;
+    const reason = transfer.phase === "offered" ? "the client never answered" : silence(transfer);
     return { transfer: { phase: "ended" }, actions: [{ kind: "failed", reason, tellClient: true }] };
   }
   if (transfer.phase === "sending") return resend({ ...transfer, timeouts }, "timed-out");
   const next: Offered = { ...transfer, timeouts, departedMs: undefined };
   return { transfer: next, actions: [{ kind: "send-oack" }, wait(next)] };
+}
+
+/** RFC 1350, 6: without the last ACK nobody knows whether the client has it all. */
+function silence(transfer: Sending): string {
+  const { acked, sent, plan } = transfer;
+  return `the client fell silent after block ${acked}${sent === totalBlocks(plan) ? "; everything had been sent, so it may have the whole file" : ""}`;
 }
 
 function clientError(transfer: Offered | Sending, code: number, message: string): Step {
@@ -217,12 +227,17 @@ function measured<T extends Common>(transfer: T, nowMs: number): T {
 
 function wait(transfer: Offered | Sending): TransferAction {
   const { roundTrip } = transfer;
-  const base = roundTrip === undefined ? UNMEASURED_WAIT_MS : Math.max(MIN_WAIT_MS, roundTrip.smoothMs + 4 * roundTrip.deviationMs);
-  return { kind: "set-timer", afterMs: Math.min(base * 2 ** transfer.timeouts, transfer.plan.maxWaitMs) };
+  const first =
+    roundTrip === undefined ? UNMEASURED_WAIT_MS : clamp(roundTrip.smoothMs + 4 * roundTrip.deviationMs, MIN_WAIT_MS, MAX_FIRST_WAIT_MS);
+  return { kind: "set-timer", afterMs: Math.min(first * 2 ** transfer.timeouts, transfer.plan.maxWaitMs) };
 }
 
 function recoveryWait(transfer: Sending): TransferAction {
   const { roundTrip } = transfer;
-  if (roundTrip === undefined) return wait(transfer);
-  return { kind: "set-timer", afterMs: Math.min(Math.max(MIN_RECOVERY_MS, 2 * roundTrip.smoothMs), transfer.plan.maxWaitMs) };
+  const afterMs = roundTrip === undefined ? UNMEASURED_RECOVERY_MS : clamp(2 * roundTrip.smoothMs, MIN_RECOVERY_MS, MAX_FIRST_WAIT_MS);
+  return { kind: "set-timer", afterMs: Math.min(afterMs, transfer.plan.maxWaitMs) };
+}
+
+function clamp(value: number, min: number, max: number): number {
+  return Math.min(Math.max(value, min), max);
 }
