@@ -9,6 +9,10 @@ export interface Addon {
   openDataPlane(options: DataPlaneOptions): DataPlane;
   openDatagramSocket(options: DatagramSocketOptions): number;
   setNeighbour(device: string, address: string, mac: Uint8Array): boolean;
+  measureExtents(paths: readonly string[]): Promise<Float64Array>;
+  dataRange(fd: number, fromBytes: number): readonly [startBytes: number, endBytes: number] | undefined;
+  exchangePaths(left: string, right: string): void;
+  setCopyOnWriteHint(folder: string, bytes: number): boolean;
   replaceProcess(file: string, args: readonly string[]): never;
 }
 

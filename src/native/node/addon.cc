@@ -6,6 +6,7 @@
 
 #include "node/convert.h"
 #include "node/door.h"
+#include "node/extents.h"
 #include "system/datagrams.h"
 #include "system/process.h"
 
@@ -56,6 +57,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("openDatagramSocket", Napi::Function::New(env, openDatagramSocketValue));
   exports.Set("setNeighbour", Napi::Function::New(env, setNeighbourValue));
   exports.Set("replaceProcess", Napi::Function::New(env, replaceProcessValue));
+  exportExtents(env, exports);
   return exports;
 }
 

@@ -1,0 +1,27 @@
+// System calls for src/native/extents.ts. Results are 0 or more, or -errno.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace rackboot {
+
+struct ExtentFacts {
+  uint64_t extents = 0;
+  uint64_t ownBytes = 0;
+  uint64_t sharedBytes = 0;
+};
+
+/// FIEMAP without FIEMAP_FLAG_SYNC.
+int measureExtents(const std::string& path, ExtentFacts& facts);
+
+/// The first run of data at or after `from`; 0 where there is one, -ENXIO where only a hole follows.
+int dataRange(int fd, uint64_t from, uint64_t& start, uint64_t& end);
+
+/// renameat2(2), RENAME_EXCHANGE.
+int exchangePaths(const std::string& left, const std::string& right);
+
+/// FS_XFLAG_COWEXTSIZE, inherited by what is made in the folder from now on.
+int setCopyOnWriteHint(const std::string& folder, uint32_t bytes);
+
+}  // namespace rackboot
