@@ -37,6 +37,7 @@ export class QemuMachine {
   readonly #tap: string;
   #process: BackgroundProcess | undefined;
   #socket: Socket | undefined;
+  readonly #listeners = new Set<(chunk: string) => void>();
   #commands = 0;
   #shellReady = false;
 
@@ -71,11 +72,11 @@ export class QemuMachine {
 
   /** Waits for words on the serial console behind those that were waited for before. */
   waitFor(pattern: RegExp, timeoutMs: number = BOOT_TIMEOUT_MS): Promise<RegExpExecArray> {
-    return this.console.waitFor(pattern, timeoutMs, this.#off());
+    return this.console.waitFor(pattern, timeoutMs, this.off());
   }
 
   /** Resolves, with words for a message, when the machine has no power any more. */
-  async #off(): Promise<string> {
+  async off(): Promise<string> {
     if (this.#process !== undefined) await this.#process.exited;
     return `${this.name} was off`;
   }
@@ -84,6 +85,12 @@ export class QemuMachine {
   async waitUntilUp(timeoutMs: number = BOOT_TIMEOUT_MS): Promise<{ readonly hostname: string; readonly boot: number }> {
     const [, hostname = "", boot = ""] = await this.waitFor(/rackboot-guest: up (\S+) boot (\d+)/, timeoutMs);
     return { hostname, boot: Number(boot) };
+  }
+
+  /** Hears what the console says, with its control sequences; call what is returned to stop. */
+  onOutput(listener: (chunk: string) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   type(text: string): void {
@@ -177,8 +184,11 @@ export class QemuMachine {
         socket.once("error", () => resolve(false));
       });
       if (connected) {
-        socket.setEncoding("latin1");
-        socket.on("data", (chunk: string) => this.console.append(chunk));
+        socket.setEncoding("utf8");
+        socket.on("data", (chunk: string) => {
+          this.console.append(chunk);
+          for (const listener of this.#listeners) listener(chunk);
+        });
         socket.on("error", () => undefined);
         return socket;
       }
