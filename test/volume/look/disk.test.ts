@@ -1,9 +1,10 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
+import { createReadStream, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { type DiskLook, openDisk } from "../../../src/volume/look/disk.ts";
 import { touches } from "../../../src/volume/look/ranges.ts";
+import { findReader } from "../../../src/volume/look/reader.ts";
 import { ext4, gpt, MIB, mbr, physicalVolume, put, readerPrograms, scratch, vfat, xfs } from "./images.ts";
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
@@ -99,6 +100,28 @@ test("an ext4 with a dirty journal is read as it stands, and stays dirty", async
   await on(image, async (look) => {
     expect((await look.devices())[0]).toMatchObject({ fileSystem: "ext*" });
     expect(Buffer.from(await look.read("loop0", "/etc/hostname")).toString()).toBe("uqbar\n");
+  });
+  expect(await hashOf(image)).toBe(before);
+});
+
+const mountable = process.getuid?.() === 0 && existsSync("/dev/loop-control");
+
+test.runIf(mountable)("an xfs whose machine lost its power is read as it stands, and its log stays dirty", async () => {
+  const image = xfs(place.path("dirty.xfs"), TREE);
+  const mounted = place.path("mounted");
+  mkdirSync(mounted);
+  execFileSync("mount", ["-o", "loop", image, mounted]);
+  try {
+    for (let index = 0; index < 50; index++) writeFileSync(`${mounted}/boot/new-${index}`, "new");
+    execFileSync("xfs_io", ["-x", "-c", "shutdown -f", mounted]);
+  } finally {
+    execFileSync("umount", [mounted]);
+  }
+  expect(spawnSync("xfs_repair", ["-n", image]).stderr.toString()).toContain("log");
+  const before = await hashOf(image);
+  await on(image, async (look) => {
+    expect(Buffer.from(await look.read("loop0", "/etc/hostname")).toString()).toBe("uqbar\n");
+    expect((await look.list("loop0", "/boot")).map((each) => each.name)).toContain("vmlinuz");
   });
   expect(await hashOf(image)).toBe(before);
 });
@@ -204,14 +227,17 @@ test("what a look has read is known, so that a write elsewhere does not count", 
   });
 });
 
-test("without its programs, looking says what to install", async () => {
-  await expect(
-    openDisk(place.path("small"), { programs: { ...programs, confine: "/nowhere/rackboot-confine" } }).then((look) => look.devices()),
-  ).rejects.toMatchObject({
-    failure: "no-reader",
+describe("without its programs, looking says what to install", () => {
+  test.each([
+    ["the helper", { confine: "/nowhere/rackboot-confine" }, { failure: "no-reader" }],
+    ["GRUB's reader", { fstest: "/nowhere/grub-fstest" }, { code: "ERR_LOOK" }],
+  ])("%s", async (_which, missing, error) => {
+    const look = await openDisk(place.path("small"), { programs: { ...programs, ...missing } });
+    await expect(look.devices()).rejects.toMatchObject(error);
+    await look.close();
   });
-  await expect(
-    openDisk(place.path("small"), { programs: { ...programs, fstest: "/nowhere/grub-fstest" } }).then((look) => look.devices()),
-  ).rejects.toThrow();
-  await expect(openDisk("/nowhere/disk", { programs })).rejects.toMatchObject({ failure: "not-found" });
+  test("neither", () => expect(() => findReader(() => false)).toThrow(/grub-common/));
 });
+
+test("a disk that is not there is said so", () =>
+  expect(openDisk("/nowhere/disk", { programs })).rejects.toMatchObject({ failure: "not-found" }));
