@@ -1,0 +1,204 @@
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { createReadStream } from "node:fs";
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Downloads } from "../../src/boot/downloads.ts";
+import { fileWithin } from "../../src/boot/file-system.ts";
+import type { BootFiles } from "../../src/boot/files.ts";
+import { OpenFiles } from "../../src/boot/open-files.ts";
+import { normalPath } from "../../src/boot/paths.ts";
+import { parseIpv4 } from "../../src/machine/identifiers.ts";
+import type { StateEvent } from "../../src/state/events.ts";
+import { TftpServer } from "../../src/tftp/server.ts";
+
+/** Other people's TFTP clients against our server: tftp-hpa, atftp, curl, and the npm package tftp. */
+
+const run = promisify(execFile);
+const LOOPBACK = "127.0.0.1";
+
+let folder: string;
+let server: TftpServer;
+const events: StateEvent[] = [];
+
+/** Sizes at which a last block is full, short, empty; and one whose block numbers roll over at 512 octets a block. */
+const FILES = {
+  empty: 0,
+  one: 1,
+  "short-of-a-block": 511,
+  block: 512,
+  "whole-blocks": 512 * 64,
+  odd: 1_234_567,
+  rollover: 70_000 * 512,
+} as const;
+type Name = keyof typeof FILES;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "rackboot-peers-tftp-"));
+  for (const [name, size] of Object.entries(FILES)) await writeContent(join(folder, name), size);
+  await writeFile(join(folder, "text"), "one\ntwo\r\nthree\r");
+  const files: BootFiles = {
+    resolve: async (_client, path) => {
+      const normal = normalPath(path);
+      const found = "segments" in normal ? await fileWithin(folder, normal.segments, "other") : undefined;
+      return found ?? { kind: "not-found", reason: "no such file" };
+    },
+  };
+  const emit = (event: StateEvent): number => events.push(event);
+  const nowMs = (): number => performance.now();
+  const parts = { files, openFiles: new OpenFiles(), downloads: new Downloads(emit, nowMs), machineAt: () => undefined, emit, nowMs };
+  server = new TftpServer({ address: parseIpv4(LOOPBACK), port: 0, windowsize: 64, blksize: 16384 }, parts);
+  await server.start();
+});
+
+afterAll(async () => {
+  await server.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** Every block differs from its neighbours, so that one that is missing or doubled is seen. */
+async function writeContent(path: string, size: number): Promise<void> {
+  const content = Buffer.alloc(size);
+  for (let at = 0; at + 4 <= size; at += 4) content.writeUInt32LE(Math.imul(at + 1, 2654435761) >>> 0, at);
+  await writeFile(path, content);
+}
+
+async function digest(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  createReadStream(path).pipe(hash);
+  await once(hash, "readable");
+  return hash.read().toString("hex");
+}
+
+async function expectSame(name: Name): Promise<void> {
+  const got = join(folder, "got");
+  expect((await stat(got)).size).toBe(FILES[name]);
+  expect(await digest(got)).toBe(await digest(join(folder, name)));
+  await rm(got);
+}
+
+async function hpa(command: readonly string[]): Promise<{ stdout: string; stderr: string }> {
+  return run("tftp", ["-m", "octet", LOOPBACK, String(server.port), "-c", ...command], { cwd: folder, timeout: 60_000 });
+}
+
+async function atftp(name: Name, options: Record<string, number> = {}): Promise<void> {
+  const words = Object.entries(options).flatMap(([option, value]) => ["--option", `${option} ${value}`]);
+  await run("atftp", [...words, "-g", "-r", name, "-l", join(folder, "got"), LOOPBACK, String(server.port)], { timeout: 90_000 });
+}
+
+describe("tftp-hpa", () => {
+  test.each(Object.keys(FILES) as Name[])("gets %s whole", async (name) => {
+    await hpa(["get", name, join(folder, "got")]);
+    await expectSame(name);
+  });
+
+  test("gets text as text", async () => {
+    await run("tftp", ["-m", "ascii", LOOPBACK, String(server.port), "-c", "get", "text", join(folder, "got")], { timeout: 10_000 });
+    expect(await readFile(join(folder, "got"), "latin1")).toBe("one\ntwo\r\nthree\r");
+  });
+
+  test("is told of a missing file, and of a write that is not wanted", async () => {
+    const missing = await hpa(["get", "missing", join(folder, "missing.got")]);
+    expect(missing.stdout + missing.stderr).toContain("Error code 1: file not found");
+    const write = await hpa(["put", "one", "planted"]);
+    expect(write.stdout + write.stderr).toContain("Error code 2");
+    await expect(stat(join(folder, "planted"))).rejects.toThrow("ENOENT");
+  });
+});
+
+describe("atftp", () => {
+  test.each(Object.keys(FILES) as Name[])("gets %s whole", async (name) => {
+    await atftp(name);
+    await expectSame(name);
+  });
+
+  test.each([1, 2, 3, 4, 8, 15, 16, 32, 64, 65, 1000])("gets a file in windows of %i", async (windowsize) => {
+    await atftp("odd", { windowsize });
+    await expectSame("odd");
+  });
+
+  test.each([8, 511, 512, 1024, 1428, 1468, 8192, 16384, 65464])("gets a file in blocks of %i", async (blksize) => {
+    const name = blksize < 100 ? "whole-blocks" : "odd";
+    await atftp(name, { blksize, windowsize: 8 });
+    await expectSame(name);
+  });
+
+  test("gets 70,000 blocks in windows, over the edge of the block numbers", async () => {
+    await atftp("rollover", { windowsize: 16 });
+    await expectSame("rollover");
+  });
+
+  test("agrees on all options at once", async () => {
+    await atftp("odd", { blksize: 1400, windowsize: 7, timeout: 2, tsize: 0 });
+    await expectSame("odd");
+  });
+});
+
+describe("curl", () => {
+  async function curl(name: string, words: readonly string[] = []): Promise<unknown> {
+    return run("curl", ["-sS", "--max-time", "60", ...words, "-o", join(folder, "got"), `tftp://${LOOPBACK}:${server.port}/${name}`]);
+  }
+
+  test.each(["one", "whole-blocks", "odd", "rollover"] as Name[])("gets %s whole", async (name) => {
+    await curl(name);
+    await expectSame(name);
+  });
+
+  test.each([8, 1024, 1468])("gets a file in blocks of %i", async (blksize) => {
+    await curl("whole-blocks", ["--tftp-blksize", String(blksize)]);
+    await expectSame("whole-blocks");
+  });
+
+  test("without options, as the oldest clients", async () => {
+    await curl("odd", ["--tftp-no-options"]);
+    await expectSame("odd");
+  });
+
+  test("is told of a missing file", async () => {
+    await expect(curl("missing")).rejects.toMatchObject({ code: 68 });
+  });
+});
+
+describe("the npm package tftp", () => {
+  /** In a process of its own: it ends the one that it is in when it meets what it does not expect. */
+  async function npmTftp(name: Name, options: Record<string, number>): Promise<void> {
+    const script = `require("tftp").createClient(${JSON.stringify({ host: LOOPBACK, port: server.port, ...options })})
+      .get(${JSON.stringify(name)}, ${JSON.stringify(join(folder, "got"))}, (error) => { if (error) { console.error(error); process.exit(1); } });`;
+    await run(process.execPath, ["-e", script], { timeout: 90_000 });
+  }
+
+  test.each([
+    { name: "one" as Name, windowSize: 4, blockSize: 1468 },
+    { name: "whole-blocks" as Name, windowSize: 1, blockSize: 512 },
+    { name: "odd" as Name, windowSize: 8, blockSize: 1024 },
+    { name: "odd" as Name, windowSize: 64, blockSize: 1468 },
+    { name: "rollover" as Name, windowSize: 4, blockSize: 512 },
+  ])("gets $name in windows of $windowSize blocks of $blockSize", async ({ name, ...options }) => {
+    await npmTftp(name, options);
+    await expectSame(name);
+  });
+});
+
+test("a whole rack that asks for one file at once gets it, and the file is open once", async () => {
+  const clients = Array.from({ length: 20 }, async (_, index) => {
+    const got = join(folder, `rack-${index}`);
+    await run(
+      "atftp",
+      ["--option", "blksize 1468", "--option", "windowsize 16", "-g", "-r", "odd", "-l", got, LOOPBACK, String(server.port)],
+      { timeout: 90_000 },
+    );
+    return digest(got);
+  });
+  const digests = new Set(await Promise.all(clients));
+  expect(digests).toEqual(new Set([await digest(join(folder, "odd"))]));
+});
+
+test("no transfer of any of these clients has failed or is left", async () => {
+  await expect.poll(() => server.transfers, { timeout: 10_000 }).toBe(0);
+  expect(events.filter((event) => event.type === "transfer.failed")).toEqual([]);
+  expect(events.filter((event) => event.type === "peer.malformed" && !event.reason.includes("ack packet"))).toEqual([]);
+});
