@@ -1,7 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from "node:http";
-import { createServer as createTlsServer } from "node:https";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
+import { createSecureContext } from "node:tls";
 import type { Downloads } from "../boot/downloads.ts";
 import type { BootFiles, FileClient } from "../boot/files.ts";
 import { ListenError } from "../boot/listen-error.ts";
@@ -56,7 +57,7 @@ export class HttpServer {
   readonly #parts: HttpParts;
   #settings: HttpSettings;
   #plain: Server | undefined;
-  #tls: Server | undefined;
+  #tls: TlsServer | undefined;
   readonly #connections = new Map<string, number>();
 
   constructor(settings: HttpSettings, parts: HttpParts) {
@@ -76,16 +77,15 @@ export class HttpServer {
 
   /** Rejects with {@link ListenError}, or with a sentence on the certificate. */
   async start(): Promise<void> {
-    const { address, port, https } = this.#settings;
-    const tls =
-      https === undefined ? undefined : await this.#listen("HTTPS", await tlsServer(https.certificate, https.key), address, https.port);
+    const { address, port } = this.#settings;
+    const tls = await this.#updatedTls(this.#settings, true);
     try {
       this.#plain = await this.#listen("HTTP", createServer(OPTIONS), address, port);
-      this.#tls = tls;
     } catch (error) {
       tls?.close();
       throw error;
     }
+    this.#tls = tls;
   }
 
   /** Connections are closed, downloads under way broken off. */
@@ -100,33 +100,44 @@ export class HttpServer {
   async update(settings: HttpSettings): Promise<void> {
     const before = this.#settings;
     this.#settings = settings;
-    if (this.#plain === undefined || JSON.stringify(settings) === JSON.stringify(before)) return;
+    if (this.#plain === undefined) return;
     const old = { plain: this.#plain, tls: this.#tls };
-    const samePort = settings.address === before.address && settings.port === before.port;
-    const sameTlsPort = settings.address === before.address && settings.https?.port === before.https?.port;
+    const moved = settings.address !== before.address;
+    let tls: TlsServer | undefined;
     try {
-      const { https, address, port } = settings;
-      // A port that stays is let go by its old server before the new one asks for it.
-      const certified = https === undefined ? undefined : await tlsServer(https.certificate, https.key);
-      if (sameTlsPort) old.tls?.close();
-      const tls = certified === undefined ? undefined : await this.#listen("HTTPS", certified, address, https?.port ?? 0);
-      if (!samePort) this.#plain = await this.#listen("HTTP", createServer(OPTIONS), address, port);
-      this.#tls = tls;
+      tls = await this.#updatedTls(settings, moved || settings.https?.port !== before.https?.port);
+      if (moved || settings.port !== before.port) {
+        this.#plain = await this.#listen("HTTP", createServer(OPTIONS), settings.address, settings.port);
+      }
     } catch (error) {
       this.#settings = before;
+      if (tls !== old.tls) tls?.close();
       throw error;
     }
-    if (!samePort) old.plain.close();
-    if (!sameTlsPort) old.tls?.close();
+    this.#tls = tls;
+    if (this.#plain !== old.plain) old.plain.close();
+    if (this.#tls !== old.tls) old.tls?.close();
   }
 
-  async #listen(service: string, server: Server, address: Ipv4, port: number): Promise<Server> {
+  /** A new certificate goes into the server that has the port, so that nobody finds it closed. */
+  async #updatedTls({ https, address }: HttpSettings, moved: boolean): Promise<TlsServer | undefined> {
+    if (https === undefined) return undefined;
+    const pair = await certificatePair(https.certificate, https.key);
+    if (!moved && this.#tls !== undefined) {
+      this.#tls.setSecureContext(pair);
+      return this.#tls;
+    }
+    return this.#listen("HTTPS", createTlsServer({ ...OPTIONS, ...pair }), address, https.port);
+  }
+
+  async #listen<S extends Server | TlsServer>(service: string, server: S, address: Ipv4, port: number): Promise<S> {
     server.maxConnections = MAX_CONNECTIONS;
     server.maxHeadersCount = MAX_HEADERS;
     server.timeout = IDLE_TIMEOUT_MS;
     server.on("connection", (socket: Socket) => this.#connected(socket));
     server.on("request", (request, response) => void this.#answer(request, response));
     server.on("clientError", (error: Error, socket: Socket) => this.#malformed(error, socket));
+    server.on("tlsClientError", (error: Error, socket: Socket) => this.#malformed(error, socket));
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
       server.listen({ host: address, port, exclusive: true }, () => {
@@ -191,10 +202,12 @@ export class HttpServer {
   }
 }
 
-async function tlsServer(certificate: string, key: string): Promise<Server> {
+/** Throws where the two files are no certificate and its key, so that a bad pair never replaces a good one. */
+async function certificatePair(certificate: string, key: string): Promise<{ cert: Buffer; key: Buffer }> {
   try {
     const [cert, secret] = await Promise.all([readFile(certificate), readFile(key)]);
-    return createTlsServer({ ...OPTIONS, cert, key: secret });
+    createSecureContext({ cert, key: secret });
+    return { cert, key: secret };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new Error(`HTTPS cannot use ${certificate} with ${key}: ${reason}. Both are PEM files, the key without a password`, {
@@ -203,11 +216,11 @@ async function tlsServer(certificate: string, key: string): Promise<Server> {
   }
 }
 
-function portOf(server: Server | undefined): number {
+function portOf(server: Server | TlsServer | undefined): number {
   return (server?.address() as AddressInfo | null | undefined)?.port ?? 0;
 }
 
-async function closed(server: Server | undefined): Promise<void> {
+async function closed(server: Server | TlsServer | undefined): Promise<void> {
   if (server === undefined) return;
   await new Promise<void>((resolve) => {
     server.close(() => resolve());

@@ -4,6 +4,7 @@ import { request as tlsRequest } from "node:https";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { TLSSocket } from "node:tls";
 import fc from "fast-check";
 import { expect, onTestFinished, test } from "vitest";
 import type { BootFile, BootFiles } from "../../src/boot/files.ts";
@@ -29,7 +30,10 @@ async function withKernel(
   sizeBytes = 3_000_000,
 ): Promise<{ port: number; content: Buffer; path: string } & Pick<Awaited<ReturnType<typeof serve>>, "events" | "server">> {
   const path = join(temporaryFolder(), "vmlinuz");
-  const content = Buffer.from(Uint8Array.from({ length: sizeBytes }, (_, index) => (index * 31) % 255));
+  const content = Buffer.alloc(
+    sizeBytes,
+    Uint8Array.from({ length: 251 }, (_, index) => (index * 31) % 255),
+  );
   writeFileSync(path, content);
   const rig = await serve(
     filesOf({
@@ -211,24 +215,41 @@ test("a new port is taken without a restart, and a bad one leaves the old", asyn
   await server.update({ address: LOOPBACK, port: 0 });
 });
 
-test("https serves the same files with the certificate of the configuration", async () => {
+/** A certificate for this name that signs itself, as PEM files. */
+function certificateFor(name: string): { certificate: string; key: string } {
   const folder = temporaryFolder();
-  const [certificate, key] = [join(folder, "cert.pem"), join(folder, "key.pem")];
-  const subject = ["-subj", "/CN=rackboot", "-days", "1", "-nodes"];
-  execFileSync(
-    "openssl",
-    ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-keyout", key, "-out", certificate, ...subject],
-    { stdio: "ignore" },
-  );
-  const { server } = await serve(filesOf({ "/a": bytes("secret a") }), { https: { port: 0, certificate, key } });
-  const text = await new Promise<string>((resolve, reject) => {
-    tlsRequest({ host: LOOPBACK, port: server.tlsPort, path: "/a", rejectUnauthorized: false }, (response) => {
-      response.setEncoding("utf8").on("data", resolve);
+  const pair = { certificate: join(folder, "cert.pem"), key: join(folder, "key.pem") };
+  const words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-subj", `/CN=${name}`, "-days", "1", "-nodes"];
+  execFileSync("openssl", [...words, "-keyout", pair.key, "-out", pair.certificate], { stdio: "ignore" });
+  return pair;
+}
+
+/** The name on the server's certificate, and the file that came. */
+async function askTls(port: number, path: string): Promise<[name: string | undefined, body: string]> {
+  return new Promise((resolve, reject) => {
+    tlsRequest({ host: LOOPBACK, port, path, rejectUnauthorized: false, agent: false }, (response) => {
+      const name = (response.socket as TLSSocket).getPeerCertificate().subject.CN;
+      response.setEncoding("utf8").on("data", (text) => resolve([String(name), text]));
     })
       .on("error", reject)
       .end();
   });
-  expect(text).toBe("secret a");
+}
+
+test("https serves the same files, and takes a new certificate on the same port without a restart", async () => {
+  const { server } = await serve(filesOf({ "/a": bytes("secret a") }), { https: { port: 0, ...certificateFor("first") } });
+  const port = server.tlsPort;
+  expect(await askTls(port, "/a")).toEqual(["first", "secret a"]);
+  const bad = { certificate: "/nowhere/cert.pem", key: "/nowhere/key.pem" };
+  await expect(server.update({ address: LOOPBACK, port: 0, https: { port: 0, ...bad } })).rejects.toThrow(
+    "HTTPS cannot use /nowhere/cert.pem",
+  );
+  expect(await askTls(port, "/a")).toEqual(["first", "secret a"]);
+  await server.update({ address: LOOPBACK, port: 0, https: { port: 0, ...certificateFor("second") } });
+  expect(server.tlsPort).toBe(port);
+  expect(await askTls(port, "/a")).toEqual(["second", "secret a"]);
+  await server.update({ address: LOOPBACK, port: 0 });
+  expect(server.tlsPort).toBe(0);
 });
 
 test("a certificate that is none is told with its file's name", async () => {
