@@ -1,4 +1,5 @@
-import { Appliance, type Settings } from "./appliance.ts";
+import { isDeepStrictEqual } from "node:util";
+import { Appliance } from "./appliance.ts";
 import { stateOperations } from "./control/operations.ts";
 import { ControlServer } from "./control/server.ts";
 import { defaultSocketPath } from "./control/socket-path.ts";
@@ -40,12 +41,16 @@ class Daemon {
   readonly #logger: Logger;
   readonly #store: Store;
   readonly #reading: GoodReading;
-  /** Reloads run one after the other; a change during one is followed by one more. */
-  #reloading: Promise<void> = Promise.resolve();
+  readonly #ready: PromiseWithResolvers<void> = Promise.withResolvers();
+  /** Reloads run one after the other, and none before the daemon is ready. */
+  #reloading: Promise<void> = this.#ready.promise;
+  /** Good or bad; undefined where it could not be put in force, so that the same file is tried again. */
+  #lastRead: ConfigReading | undefined;
 
   constructor(options: DaemonOptions, reading: GoodReading, logger: Logger) {
     this.#options = options;
     this.#reading = reading;
+    this.#lastRead = reading;
     this.#logger = logger;
     this.#store = new Store({ onListenerError: (error) => logger.error({ error }, `a listener failed: ${sentence(error)}`) });
     logEvents(this.#store, logger);
@@ -64,6 +69,8 @@ class Daemon {
       operations: stateOperations({ store: this.#store, version, machines: () => appliance.machines }),
       onError: (operation, error) => this.#logger.error({ error }, `${operation}: ${sentence(error)}`),
     });
+    const hangUp = (): void => this.#queueReload(appliance, true);
+    process.on("SIGHUP", hangUp);
     try {
       await appliance.start();
       await this.#listen(control);
@@ -72,6 +79,7 @@ class Daemon {
       await this.#untilStopped(appliance);
       return 0;
     } finally {
+      process.off("SIGHUP", hangUp);
       await control.close();
       await appliance.stop();
       saved();
@@ -102,31 +110,39 @@ class Daemon {
 
   async #untilStopped(appliance: Appliance): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<string>();
-    const reload = (): void => {
-      this.#reloading = this.#reloading.then(() => this.#reload(appliance));
-    };
     const stop = (signal: string): void => resolve(signal);
-    const unwatch = watchFile(this.#reading.file, reload);
-    process.on("SIGHUP", reload);
+    const changed = (): void => this.#queueReload(appliance, false);
+    const unwatch = watchFile(this.#reading.file, changed);
+    // The file may have changed since it was read.
+    changed();
     process.on("SIGTERM", stop);
     process.on("SIGINT", stop);
+    this.#ready.resolve();
     const reason = await promise;
     unwatch();
-    process.off("SIGHUP", reload);
     this.#store.emit({ type: "daemon.stopping", reason });
     await this.#reloading;
   }
 
-  /** A bad file, or one that asks for what cannot be had, leaves everything as it was. */
-  async #reload(appliance: Appliance): Promise<void> {
+  #queueReload(appliance: Appliance, asked: boolean): void {
+    this.#reloading = this.#reloading.then(() => this.#reload(appliance, asked));
+  }
+
+  /**
+   * A bad file, or one that asks for what cannot be had, leaves everything as it was. Who asks for a reload is told of it;
+   * a file that was only touched says nothing new.
+   */
+  async #reload(appliance: Appliance, asked: boolean): Promise<void> {
     const reading = readConfig(this.#reading.file);
+    if (!asked && isDeepStrictEqual(reading, this.#lastRead)) return;
+    this.#lastRead = reading;
     if (!reading.ok) return this.#rejected(reading.file, reading.problems.map(formatProblem));
-    const settings: Settings = reading;
     try {
-      const deferred = await appliance.reload(settings);
+      const deferred = await appliance.reload(reading);
       this.#loaded(reading);
       if (deferred.length > 0) this.#logger.warn(`${deferred.join(", ")}: changed; in force from the next start of the daemon`);
     } catch (cause) {
+      this.#lastRead = undefined;
       this.#rejected(reading.file, [sentence(cause)]);
     }
   }
