@@ -1,6 +1,6 @@
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { once } from "node:events";
-import type { DhcpConfig, NetworkConfig } from "../machine/config.ts";
+import { type DhcpConfig, deviceOf, type NetworkConfig } from "../machine/config.ts";
 import type { FirmwareKind } from "../machine/firmware.ts";
 import { type Ipv4, type Mac, macToBytes } from "../machine/identifiers.ts";
 import type { Machine } from "../machine/machine.ts";
@@ -287,10 +287,6 @@ function needsDevice({ network, dhcp }: DhcpServerConfig): boolean {
   return dhcp.port < FIRST_UNPRIVILEGED_PORT && !isLoopback(network.address);
 }
 
-function deviceOf({ interface: name, vlan }: NetworkConfig): string {
-  return vlan === undefined ? name : `${name}.${vlan}`;
-}
-
 function isLoopback(address: Ipv4): boolean {
   return address.startsWith("127.");
 }
@@ -309,7 +305,7 @@ function startError(cause: unknown, { network }: DhcpServerConfig, port: number)
   const advice: Readonly<Record<string, string>> = {
     EADDRINUSE: `UDP port ${port} is in use by another program: stop the other DHCP server, or set dhcp.mode to off`,
     EACCES: `no permission for UDP port ${port}: run as root or with CAP_NET_BIND_SERVICE, or set dhcp.port to one above 1023`,
-    EPERM: `no permission to bind to ${network.interface}: run as root or with CAP_NET_RAW, or set dhcp.port to one above 1023`,
+    EPERM: `no permission to bind to ${deviceOf(network)}: run as root or with CAP_NET_RAW, or set dhcp.port to one above 1023`,
     ENODEV: `there is no interface ${deviceOf(network)}: set network.interface to one that "ip link" shows`,
     EADDRNOTAVAIL: `no interface has the address ${network.address}: set network.address to one that "ip address" shows`,
   };

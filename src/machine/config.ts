@@ -25,6 +25,11 @@ export interface NetworkConfig {
   readonly vlan?: number;
 }
 
+/** The network device that has the rack's address: with a VLAN, the interface of that VLAN under its usual name. */
+export function deviceOf({ interface: name, vlan }: NetworkConfig): string {
+  return vlan === undefined ? name : `${name}.${vlan}`;
+}
+
 /** Infinite leases are `Infinity`. */
 export type DurationMs = number;
 

@@ -1,24 +1,26 @@
 import type { networkInterfaces } from "node:os";
-import type { NetworkConfig } from "../machine/config.ts";
+import { deviceOf, type NetworkConfig } from "../machine/config.ts";
 
 /** The configuration names an interface or address that this system does not have. The message says what it has. */
 export class NetworkError extends Error {
   readonly code = "ERR_NETWORK";
 }
 
-/** Throws {@link NetworkError} unless `interface` has `address`. `present` is what `os.networkInterfaces()` returns. */
+/** Throws {@link NetworkError} unless the interface, or its VLAN's, has `address`. `present` is what `os.networkInterfaces()` returns. */
 export function checkInterface(wanted: NetworkConfig, present: ReturnType<typeof networkInterfaces>): void {
-  const addresses = present[wanted.interface]?.filter(({ family }) => family === "IPv4").map(({ address }) => address);
+  const device = deviceOf(wanted);
+  const bringUp = `${wanted.vlan === undefined ? "" : `ip link add link ${wanted.interface} name ${device} type vlan id ${wanted.vlan}; `}ip address add ${wanted.address}/${wanted.prefixLength} dev ${device}`;
+  const addresses = present[device]?.filter(({ family }) => family === "IPv4").map(({ address }) => address);
   if (addresses === undefined) {
     const known = Object.keys(present).join(", ") || "none";
     throw new NetworkError(
-      `network.interface: there is no interface ${wanted.interface} with an address (those that have one: ${known}). Correct the name, or bring it up: ip address add ${wanted.address}/${wanted.prefixLength} dev ${wanted.interface}`,
+      `network.interface: there is no interface ${device} with an address (those that have one: ${known}). Correct the name, or bring it up: ${bringUp}`,
     );
   }
   // The whole of 127.0.0.0/8 belongs to the loopback interface, whichever of its addresses are listed.
   if (wanted.address.startsWith("127.") && addresses.some((address) => address.startsWith("127."))) return;
   if (addresses.includes(wanted.address)) return;
   throw new NetworkError(
-    `network.address: ${wanted.interface} has ${addresses.join(", ") || "no IPv4 address"}, not ${wanted.address}. Correct one of them: ip address add ${wanted.address}/${wanted.prefixLength} dev ${wanted.interface}`,
+    `network.address: ${device} has ${addresses.join(", ") || "no IPv4 address"}, not ${wanted.address}. Correct one of them: ip address add ${wanted.address}/${wanted.prefixLength} dev ${device}`,
   );
 }

@@ -18,6 +18,14 @@ describe("the interface that faces the rack", () => {
     );
   });
 
+  it("is the VLAN's own where there is a VLAN, as DHCP is bound to that", () => {
+    const tagged = { ...wanted("eth0", "172.16.0.1"), vlan: 20 };
+    checkInterface(tagged, { "eth0.20": present.eth0 });
+    expect(() => checkInterface(tagged, present)).toThrow(
+      /no interface eth0\.20 .*ip link add link eth0 name eth0\.20 type vlan id 20; ip address add 172\.16\.0\.1\/24 dev eth0\.20/,
+    );
+  });
+
   it("tells a person which address it has when that is wrong", () => {
     expect(() => checkInterface(wanted("eth0", "10.0.0.1"), present)).toThrow(/eth0 has 172\.16\.0\.1, not 10\.0\.0\.1/);
   });
