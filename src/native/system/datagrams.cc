@@ -43,7 +43,8 @@ int openDatagramSocket(const DatagramSocketOptions& options, std::string& messag
   const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   const int on = 1;
   const auto& device = options.device;
-  bool ok = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0;
+  // No SO_REUSEADDR: with it a second server would bind beside this one without a word, and get half of the packets.
+  bool ok = fd >= 0;
   if (ok && options.broadcast) ok = setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &on, sizeof on) == 0;
   if (ok && !device.empty()) ok = setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device.c_str(), static_cast<socklen_t>(device.size())) == 0;
   if (ok && bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) return fd;
