@@ -25,8 +25,7 @@ export const addMachine: AddCommand = (program, context) => {
     .action(async (options: Options) => {
       const daemon = client(options);
       if (options.json === true) return output.out(json(await daemon.call("machine.list", {})));
-      const { state, nowMs } = await daemon.call("status", {});
-      const rows = machineRows(state, nowMs, output);
+      const rows = machineRows(await daemon.call("status", {}), output);
       output.out(rows.length === 0 ? "no machines yet: add one under machines in the configuration\n" : table(rows));
     });
 

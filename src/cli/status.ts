@@ -53,7 +53,7 @@ export function statusText(report: StatusReport, output: Pick<Output, "paint">):
       return [name, output.paint(service.status === "up" ? "green" : "red", service.status), service.detail];
     }),
   );
-  section("Machines", machineRows(state, nowMs, output));
+  section("Machines", machineRows(report, output));
   section(
     "On their way",
     Object.values(state.transfers).map((transfer) => [transfer.machine ?? transfer.address, transferCell(transfer)]),
@@ -63,13 +63,13 @@ export function statusText(report: StatusReport, output: Pick<Output, "paint">):
   return parts.join("");
 }
 
-export function machineRows(state: State, nowMs: number, output: Pick<Output, "paint">): readonly (readonly string[])[] {
+export function machineRows({ state, nowMs, reserved }: StatusReport, output: Pick<Output, "paint">): readonly (readonly string[])[] {
   return Object.entries(state.machines).map(([name, machine]) => {
     const boot = currentBoot(state, name);
     const transfer = transfersOf(state, name)[0];
     const doing = boot === undefined ? "never booted from here" : bootCell(boot, nowMs, age);
     const now = transfer === undefined || boot?.outcome !== "booting" ? doing : `${doing}; ${transferCell(transfer)}`;
-    return [name, paintStatus(machineStatus(state, name), output), machine.address ?? "no address yet", now];
+    return [name, paintStatus(machineStatus(state, name), output), machine.address ?? reserved[name] ?? "no address yet", now];
   });
 }
 

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { Ipv4 } from "../machine/identifiers.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { TimedEvent } from "../state/events.ts";
 import type { State } from "../state/state.ts";
@@ -48,6 +49,8 @@ export interface StatusReport {
   /** The daemon's clock, to tell ages by. */
   readonly nowMs: number;
   readonly state: State;
+  /** Addresses that the configuration reserves, by machine. */
+  readonly reserved: Readonly<Record<string, Ipv4>>;
 }
 
 export interface MachineReport {
@@ -71,7 +74,10 @@ const nothing = z.strictObject({});
 /** The operations that need no more than state and configuration; the composition root adds its own. */
 export function stateOperations({ store, version, machines }: OperationsOptions): Operations {
   return {
-    status: call(nothing, (): StatusReport => ({ version, pid: process.pid, nowMs: Date.now(), state: store.snapshot() })),
+    status: call(nothing, (): StatusReport => {
+      const reserved = machines().flatMap(({ name, address }) => (address === undefined ? [] : [[name, address] as const]));
+      return { version, pid: process.pid, nowMs: Date.now(), state: store.snapshot(), reserved: Object.fromEntries(reserved) };
+    }),
     "machine.list": call(nothing, () => machines()),
     "machine.show": call(z.strictObject({ name: z.string() }), ({ name }): MachineReport => {
       const machine = machines().find((other) => other.name === name);

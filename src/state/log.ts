@@ -25,6 +25,10 @@ function who(event: { readonly machine?: string; readonly mac?: string; readonly
   return hint === undefined ? "somebody" : `stranger ${hint}`;
 }
 
+function count(things: readonly unknown[], name: string): string {
+  return `${things.length} ${name}${things.length === 1 ? "" : "s"}`;
+}
+
 function size(bytes: number): string {
   for (const [unit, factor] of [
     ["GiB", 1024 ** 3],
@@ -80,7 +84,7 @@ const LINES: Lines = {
   "boot.began": info((event) => `${event.machine} boots${event.firmware === undefined ? "" : ` (${event.firmware})`}`),
   "boot.reached": debug((event) => `${event.machine} has reached ${event.stage}`),
   "boot.abandoned": warn((event) => `${event.machine} gave up its boot at ${event.stage}: ${event.reason}`),
-  "config.loaded": info((event) => `configuration ${event.file}: ${event.machines.length} machines, ${event.volumes.length} volumes`),
+  "config.loaded": info((event) => `configuration ${event.file}: ${count(event.machines, "machine")}, ${count(event.volumes, "volume")}`),
   "config.rejected": error((event) => `configuration ${event.file} is refused, the one before it stays: ${event.problems.join("; ")}`),
   "service.started": info((event) => `${event.service}: ${event.detail}`),
   "service.failed": error((event) => `${event.service} does not run: ${event.reason}`),

@@ -84,7 +84,7 @@ it("every event is one sentence that a person understands", () => {
       "info: uqbar boots (uefi-x64-pxe)",
       "info: uqbar has reached up",
       "warn: uqbar gave up its boot at kernel: its firmware asked again",
-      "info: configuration rackboot.yaml: 1 machines, 1 volumes",
+      "info: configuration rackboot.yaml: 1 machine, 1 volume",
       "error: configuration rackboot.yaml is refused, the one before it stays: rackboot.yaml:1:1: found x; allowed: y",
       "info: tftp: on 172.16.0.1:69",
       "error: dhcp does not run: port 67 is in use",
