@@ -4,6 +4,8 @@ import { join, relative } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { Listr, type ListrTask } from "listr2";
+import { currentBoot } from "../../src/state/state.ts";
+import { RACKBOOT } from "../harness/daemon.ts";
 import { ensureGuest, type Guest } from "../harness/guest.ts";
 import { BOOT_TIMEOUT_MS, type QemuMachine } from "../harness/qemu.ts";
 import { type RackMachine, TestRack } from "../harness/rack.ts";
@@ -27,6 +29,8 @@ const root = join(import.meta.dirname, "..", "..");
 const directory = join(root, "build", "demo");
 const onTerminal = process.stdout.isTTY === true;
 const CONSOLE_REFRESH_MS = 250;
+const SETTLE_MS = 15_000;
+const POLL_MS = 250;
 
 interface Context {
   guest?: Guest;
@@ -151,8 +155,8 @@ function stageTask(stage: (typeof STAGES)[number], context: Context, watch: Boot
 const here = (path: string): string => relative(process.cwd(), join(directory, path)) || ".";
 
 async function explain(rack: TestRack, kept: boolean): Promise<void> {
-  // The machine counts as up when its running system has taken the session over, some seconds after the prompt.
-  await sleep(onTerminal ? 500 : 0);
+  // The machine counts as up when its running system has taken the session over from its initramfs, about now.
+  for (let waitedMs = 0; waitedMs < SETTLE_MS && !(await isUp(rack)); waitedMs += POLL_MS) await sleep(POLL_MS);
   const timeline = await rack.daemon.rackboot("machine", "show", UQBAR.name);
   const prompt = rack.machine(UQBAR.name).console.text.match(/^.* login:.*$/m)?.[0] ?? "";
   process.stdout.write(`
@@ -167,20 +171,35 @@ ${kept ? lookFurtherNow(rack) : lookFurtherLater()}
 `);
 }
 
+async function isUp(rack: TestRack): Promise<boolean> {
+  return currentBoot((await rack.daemon.status()).state, UQBAR.name)?.outcome === "up";
+}
+
+/** Commands with what they show, in two columns. */
+function columns(rows: readonly (readonly [command: string, about: string])[]): string {
+  const width = Math.max(...rows.map(([command]) => command.length));
+  return rows.map(([command, about]) => `  ${command.padEnd(width)}   ${about}`).join("\n");
+}
+
 function lookFurtherLater(): string {
-  return `  cat ${here("rackboot.yaml")}           all of the configuration
-  less ${here("rackboot.log")}           what the daemon said
-  less -R ${here("uqbar/console.log")}   what the machine said, from its firmware on
-  make demo KEEP=1                  the same, and then its console is yours`;
+  return columns([
+    [`cat ${here("rackboot.yaml")}`, "all of the configuration"],
+    [`less ${here("rackboot.log")}`, "what the daemon said"],
+    [`less -R ${here("uqbar/console.log")}`, "what the machine said, from its firmware on"],
+    ["make demo KEEP=1", "the same again, and then its console is yours"],
+  ]);
 }
 
 function lookFurtherNow(rack: TestRack): string {
-  const rackboot = relative(process.cwd(), join(root, "dist", "src", "main.js"));
-  const words = rack.namespace.prefix.filter((word) => word !== "--").join(" ");
-  return `  ${rackboot} status --watch --socket ${here("control.sock")}
-  ${rackboot} events --socket ${here("control.sock")}
-  ${words} curl -s http://172.16.0.1/metrics
-  less ${here("rackboot.yaml")}`;
+  const rackboot = relative(process.cwd(), RACKBOOT);
+  const socket = `--socket ${here("control.sock")}`;
+  const inside = rack.namespace.prefix.join(" ");
+  return columns([
+    [`${rackboot} status --watch ${socket}`, "how everything is"],
+    [`${rackboot} events ${socket}`, "what happens"],
+    [`${inside} curl -s http://172.16.0.1/metrics`, "numbers, for Prometheus"],
+    [`less ${here("rackboot.yaml")}`, "all of the configuration; change it, and it is read again"],
+  ]);
 }
 
 async function keep(machine: QemuMachine, interrupted: Promise<unknown>): Promise<void> {

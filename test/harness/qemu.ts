@@ -102,7 +102,7 @@ export class QemuMachine {
     if (!this.#shellReady) await this.#readyShell();
     const id = ++this.#commands;
     // The words of the markers are joined by the shell, so that an echo of the line is not taken for its answer.
-    this.type(`echo "<<"${id}; { ${command}; } 2>&1 </dev/null; echo ">>"${id}:$?\n`);
+    this.type(`echo "<<"${id}; { ${command}\n} 2>&1 </dev/null; echo ">>"${id}:$?\n`);
     await this.waitFor(new RegExp(`<<${id}\n`), COMMAND_TIMEOUT_MS);
     const [, stdout = "", code = ""] = await this.waitFor(new RegExp(`^([^]*?)>>${id}:(\\d+)\n`), timeoutMs);
     return { code: Number(code), stdout, stderr: "" };
