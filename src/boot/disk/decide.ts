@@ -1,6 +1,8 @@
 import { type ChoiceReason, chooseDefault } from "./choose.ts";
 import type { DiskEntry, DiskFile, DiskFindings, DiskMenuItem } from "./disk-boot.ts";
 
+import { printable } from "./view.ts";
+
 /** What one boot of a disk starts unless somebody at the menu wants something else. */
 export interface DiskDecision {
   /** Of {@link DiskFindings.entries}. */
@@ -37,7 +39,9 @@ export function decide(findings: DiskFindings, usedNextEntry?: string): DiskDeci
     because: missed ? "first" : because,
     ...(choice.nextEntry === undefined ? {} : { nextEntry: choice.nextEntry }),
     ...(missed
-      ? { note: `the disk's default is "${item?.title}", which cannot be booted from here; "${entry.title}" takes its place` }
+      ? {
+          note: `the disk's default is "${printable(item?.title ?? "")}", which cannot be booted from here; "${entry.title}" takes its place`,
+        }
       : {}),
   };
 }

@@ -13,7 +13,7 @@ export interface DiskFile {
 
 /** One kernel that the disk can boot. All its files are there. */
 export interface DiskEntry {
-  /** As the disk names it: a BLS entry's file name, a menu entry's --id. Anything may be in it. */
+  /** As the disk names it: a BLS entry's file name, a menu entry's --id. Printable, as the title is; not always unique. */
   readonly id: string;
   readonly title: string;
   readonly kernel: DiskFile;

@@ -5,11 +5,13 @@ import type { DiskEntry, DiskFindings, DiskMenuItem } from "./disk-boot.ts";
 import { type FoundConfig, findConfigs, type MenuSource, sourcesOf } from "./find-config.ts";
 import { findLoaders } from "./find-loaders.ts";
 import type { GrubVariables } from "./grubenv.ts";
-import { DiskView } from "./view.ts";
+import { DiskView, printable } from "./view.ts";
 
 /** Deepest submenu that is laid flat; Debian has one. */
 const MAX_DEPTH = 4;
 const MAX_ENTRIES = 64;
+/** The longest line that any kernel takes (COMMAND_LINE_SIZE, arm64 2048, x86-64 2048, s390 4096). */
+const MAX_ARGUMENTS = 4096;
 
 /**
  * Finds what the disk's own boot loader would offer, in the order in which that loader would look:
@@ -79,7 +81,11 @@ class Menu {
 
   async #entry(source: MenuSource): Promise<DiskEntry | undefined> {
     if (source.linux === undefined) return undefined;
-    const id = source.id ?? source.title;
+    const line = (source.arguments ?? "").replaceAll(/[^\x20-\x7e\u00a0-\uffff]/g, " ");
+    if (line.length > MAX_ARGUMENTS) {
+      this.#view.note(`the entry "${source.title}" is left out: its kernel line has more than ${MAX_ARGUMENTS} characters`);
+      return undefined;
+    }
     const kernel = await this.#file(source, source.linux);
     if (kernel === undefined) return undefined;
     const initrds = [];
@@ -90,11 +96,11 @@ class Menu {
     }
     const devicetree = source.devicetree === undefined ? undefined : await this.#file(source, source.devicetree);
     return {
-      id,
-      title: source.title,
+      id: printable(source.id ?? source.title),
+      title: printable(source.title),
       kernel,
       initrds,
-      arguments: source.arguments ?? "",
+      arguments: line,
       ...(devicetree === undefined ? {} : { devicetree }),
     };
   }

@@ -26,8 +26,8 @@ export class DiskView {
   }
 
   note(sentence: string): void {
-    const printable = sentence.replaceAll(/[^\x20-\x7e\u00a0-\uffff]/g, "?");
-    if (this.#notes.length < MAX_NOTES && !this.#notes.includes(printable)) this.#notes.push(printable);
+    const line = printable(sentence);
+    if (this.#notes.length < MAX_NOTES && !this.#notes.includes(line)) this.#notes.push(line);
   }
 
   /** The parts of the disk that hold a file system. To be called first. */
@@ -129,4 +129,12 @@ export class DiskView {
       return undefined;
     }
   }
+}
+
+/** Longer text than this is for no screen. */
+const MAX_SHOWN = 256;
+
+/** What a disk holds, as it may be shown: one line, no control characters. */
+export function printable(text: string): string {
+  return text.replaceAll(/[^\x20-\x7e\u00a0-\uffff]/g, "?").slice(0, MAX_SHOWN);
 }

@@ -4,9 +4,9 @@ import type { DiskFindings } from "../../../src/boot/disk/disk-boot.ts";
 import { findDiskBoot } from "../../../src/boot/disk/find.ts";
 import { DiskSource } from "../../../src/boot/disk/source.ts";
 import { openDisk } from "../../../src/volume/look/disk.ts";
-import { ext4, gpt, MIB, readerPrograms, scratch, vfat } from "../../volume/look/images.ts";
+import { ext4, gpt, MIB, readerPrograms, scratch, vfat, xfs } from "../../volume/look/images.ts";
 import { ARGUMENTS, debianDisk, NEW, OLD, rhelDisk, seedDisk } from "./disks.ts";
-import { blsFile, MACHINE_ID, UUID } from "./examples.ts";
+import { blsFile, grubenv, MACHINE_ID, RHEL_GRUB_CFG, UUID } from "./examples.ts";
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
@@ -106,6 +106,49 @@ test("the seed's disk: no partitions, /boot copied into the root file system", a
   ]);
   expect(findings.entries[0]?.kernel.device).toBe("loop0");
   expect(titleOf(findings)).toBe(title(NEW));
+});
+
+test("RHEL 8 on UEFI: grub.cfg and grubenv on the ESP, the arguments in kernelopts", async () => {
+  const esp = vfat(place.path("rhel8.esp"), {
+    "EFI/redhat/grub.cfg": RHEL_GRUB_CFG,
+    "EFI/redhat/grubenv": grubenv({ saved_entry: "1", kernelopts: "root=UUID=of-grubenv ro " }),
+    "EFI/redhat/grubx64.efi": "MZ",
+  });
+  const boot = xfs(
+    place.path("rhel8.boot"),
+    Object.fromEntries(
+      ["4.18.0-1", "4.18.0-2"].flatMap((version) => [
+        [`loader/entries/${MACHINE_ID}-${version}.conf`, blsFile(version, "$kernelopts $tuned_params")],
+        [`vmlinuz-${version}`, "k"],
+        [`initramfs-${version}.img`, "i"],
+      ]),
+    ),
+    { uuid: UUID.boot },
+  );
+  const findings = await find(
+    await gpt(place.path("rhel8"), 512 * MIB, [
+      { image: esp, sizeBytes: 64 * MIB, type: "esp" },
+      { image: boot, sizeBytes: 320 * MIB, type: "linux" },
+    ]),
+  );
+  expect(decide(findings)).toMatchObject({
+    index: 1,
+    because: "named",
+    entry: { title: title("4.18.0-1"), arguments: "root=UUID=of-grubenv ro isolcpus=3" },
+  });
+});
+
+test("a unified kernel image on the ESP is found", async () => {
+  const esp = vfat(place.path("uki.esp"), { "EFI/Linux/rhel-5.14.efi": "MZ uki" });
+  const findings = await find(await gpt(place.path("uki"), 128 * MIB, [{ image: esp, sizeBytes: 64 * MIB, type: "esp" }]));
+  expect(findings.unifiedKernels).toMatchObject([{ device: "loop0,gpt1", sizeBytes: 6 }]);
+});
+
+test("what a disk calls its entries cannot play with a terminal", async () => {
+  const findings = await find(
+    ext4(place.path("esc"), { "loader/entries/a-1-1.conf": "title \u001b[2Jboo\u0007\nlinux /k\noptions a\u001bb\n", k: "k" }),
+  );
+  expect(findings.entries).toMatchObject([{ title: "?[2Jboo?", arguments: "a b" }]);
 });
 
 test("Debian's disk: its menu with submenu, and its GRUB that has no network", async () => {
