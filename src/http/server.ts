@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from "node:http";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
-import { createSecureContext } from "node:tls";
+import { createSecureContext, TLSSocket } from "node:tls";
 import type { Downloads } from "../boot/downloads.ts";
 import type { BootFiles, FileClient } from "../boot/files.ts";
 import { ListenError } from "../boot/listen-error.ts";
@@ -58,7 +58,7 @@ export class HttpServer {
   #settings: HttpSettings;
   #plain: Server | undefined;
   #tls: TlsServer | undefined;
-  readonly #connections = new Map<string, number>();
+  readonly #connections = new Map<string, Set<Socket>>();
 
   constructor(settings: HttpSettings, parts: HttpParts) {
     this.#settings = settings;
@@ -130,12 +130,22 @@ export class HttpServer {
     return this.#listen("HTTPS", createTlsServer({ ...OPTIONS, ...pair }), address, https.port);
   }
 
+  /**
+   * Resets every connection of this client, for when it is known to have restarted. GRUB counts its ports from 21550 at
+   * each boot, and what the boot before left half open there would not let it connect.
+   */
+  forget(address: Ipv4): void {
+    for (const socket of this.#connections.get(address) ?? []) socket.resetAndDestroy();
+  }
+
   async #listen<S extends Server | TlsServer>(service: string, server: S, address: Ipv4, port: number): Promise<S> {
     server.maxConnections = MAX_CONNECTIONS;
     server.maxHeadersCount = MAX_HEADERS;
     server.timeout = IDLE_TIMEOUT_MS;
     server.on("connection", (socket: Socket) => this.#connected(socket));
     server.on("request", (request, response) => void this.#answer(request, response));
+    // A reset and no FIN: a machine that lost its power acknowledges none, and its port would stay taken for minutes.
+    server.on("timeout", (socket: Socket) => reset(socket));
     server.on("clientError", (error: Error, socket: Socket) => this.#malformed(error, socket));
     server.on("tlsClientError", (error: Error, socket: Socket) => this.#malformed(error, socket));
     await new Promise<void>((resolve, reject) => {
@@ -154,14 +164,13 @@ export class HttpServer {
 
   #connected(socket: Socket): void {
     const peer = socket.remoteAddress ?? "";
-    const count = (this.#connections.get(peer) ?? 0) + 1;
-    this.#connections.set(peer, count);
+    const open = this.#connections.get(peer) ?? new Set();
+    this.#connections.set(peer, open.add(socket));
     socket.once("close", () => {
-      const left = (this.#connections.get(peer) ?? 1) - 1;
-      if (left > 0) this.#connections.set(peer, left);
-      else this.#connections.delete(peer);
+      open.delete(socket);
+      if (open.size === 0 && this.#connections.get(peer) === open) this.#connections.delete(peer);
     });
-    if (count <= MAX_CONNECTIONS_PER_CLIENT) return;
+    if (open.size <= MAX_CONNECTIONS_PER_CLIENT) return;
     this.#parts.emit({ type: "peer.malformed", service: "http", peer, reason: `more than ${MAX_CONNECTIONS_PER_CLIENT} connections` });
     socket.destroy();
   }
@@ -200,6 +209,11 @@ export class HttpServer {
     if (socket.writable && code !== "ECONNRESET") socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
     else socket.destroy();
   }
+}
+
+function reset(socket: Socket): void {
+  if (socket instanceof TLSSocket) socket.destroy();
+  else socket.resetAndDestroy();
 }
 
 /** Throws where the two files are no certificate and its key, so that a bad pair never replaces a good one. */

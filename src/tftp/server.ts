@@ -111,6 +111,11 @@ export class TftpServer {
     refusals?.close();
   }
 
+  /** Breaks off every transfer of this client, for when it is known to have restarted. */
+  forget(address: Ipv4): void {
+    for (const slot of [...this.#slots.values()]) if (slot.address === address) slot.session?.abort("the machine has restarted");
+  }
+
   #unlisten(): void {
     this.#listener?.close();
     this.#refusals?.close();

@@ -9,6 +9,7 @@ import fc from "fast-check";
 import { expect, onTestFinished, test } from "vitest";
 import type { BootFile, BootFiles } from "../../src/boot/files.ts";
 import { MAX_CONNECTIONS_PER_CLIENT } from "../../src/http/server.ts";
+import { parseIpv4 } from "../../src/machine/identifiers.ts";
 import { ask, LOOPBACK, raw, serve } from "./rig.ts";
 
 function temporaryFolder(): string {
@@ -197,6 +198,19 @@ test("one client cannot take all connections", async () => {
     for (const socket of sockets) socket.destroy();
   });
   await expect.poll(() => events.filter((event) => event.type === "peer.malformed")).toHaveLength(5);
+});
+
+test("a machine that restarted finds its ports free: what its last boot left open is reset, and nobody else's", async () => {
+  const { server } = await serve(filesOf({ "/a": bytes("a") }));
+  const socket = connect(server.port, LOOPBACK);
+  const ended = new Promise((resolve) => socket.once("error", resolve));
+  socket.write("GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
+  await new Promise<void>((resolve) => socket.once("data", () => resolve()));
+  server.forget(parseIpv4("127.0.0.2"));
+  expect((await ask(server.port, "/a")).status).toBe(200);
+  expect(socket.destroyed).toBe(false);
+  server.forget(LOOPBACK);
+  expect(await ended).toMatchObject({ code: "ECONNRESET" });
 });
 
 test("a port in use is one sentence with the next step", async () => {
