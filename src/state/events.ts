@@ -1,6 +1,7 @@
 import type { BootStage } from "../machine/boots.ts";
 import type { FirmwareKind } from "../machine/firmware.ts";
 import type { Ipv4, Iqn, Mac, MachineName, VolumeName } from "../machine/identifiers.ts";
+import type { PoolReport } from "../machine/volume.ts";
 
 export { BOOT_STAGES, type BootStage } from "../machine/boots.ts";
 
@@ -98,6 +99,29 @@ export type StateEvent =
   | { readonly type: "volume.opened"; readonly volume: VolumeName; readonly sizeBytes: number }
   | { readonly type: "volume.failed"; readonly volume: VolumeName; readonly reason: string }
   | { readonly type: "volume.full"; readonly volume: VolumeName }
+  | {
+      readonly type: "volume.made";
+      readonly volume: VolumeName;
+      readonly how: "created" | "cloned" | "imported";
+      /** Of a clone. */
+      readonly origin?: string;
+      readonly sizeBytes: number;
+      readonly elapsedMs: number;
+    }
+  /** `pauseMs`: for how long its sessions were held back. */
+  | { readonly type: "volume.snapshot"; readonly volume: VolumeName; readonly snapshot: VolumeName; readonly pauseMs: number }
+  | { readonly type: "volume.rolledBack"; readonly volume: VolumeName; readonly snapshot: VolumeName }
+  /** A clone was thrown away and made anew: for a boot of an ephemeral machine, or by a reset. */
+  | { readonly type: "volume.renewed"; readonly volume: VolumeName; readonly origin: string; readonly elapsedMs: number }
+  | { readonly type: "volume.resized"; readonly volume: VolumeName; readonly sizeBytes: number }
+  | { readonly type: "volume.renamed"; readonly volume: VolumeName; readonly to: VolumeName }
+  | { readonly type: "volume.deleted"; readonly volume: VolumeName; readonly snapshot?: VolumeName }
+  // What the disks are stored on.
+  | ({ readonly type: "pool.measured" } & PoolReport)
+  /** Fuller than a threshold: 80 or 95 percent. */
+  | { readonly type: "pool.filling"; readonly percent: number; readonly freeBytes: number }
+  | { readonly type: "pool.eased"; readonly percent: number; readonly freeBytes: number }
+  | { readonly type: "pool.unknown"; readonly reason: string }
   // A malformed packet: a counter, and a reason a person can read.
   | {
       readonly type: "peer.malformed";

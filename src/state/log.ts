@@ -80,6 +80,26 @@ const LINES: Lines = {
   "volume.opened": info((event) => `volume ${event.volume} is open (${formatSize(event.sizeBytes)})`),
   "volume.failed": error((event) => `volume ${event.volume} is offline: ${event.reason}`),
   "volume.full": error((event) => `volume ${event.volume} cannot grow: no space left where it is stored`),
+  "volume.made": info((event) => {
+    const origin = event.origin === undefined ? "" : ` of ${event.origin}`;
+    return `volume ${event.volume} is ${event.how}${origin} (${formatSize(event.sizeBytes)}, ${Math.round(event.elapsedMs)} ms)`;
+  }),
+  "volume.snapshot": info(
+    (event) => `snapshot ${event.volume}@${event.snapshot} is taken; its disk waited ${Math.round(event.pauseMs)} ms`,
+  ),
+  "volume.rolledBack": info((event) => `volume ${event.volume} is as it was at ${event.snapshot}`),
+  "volume.renewed": info((event) => `volume ${event.volume} is a fresh clone of ${event.origin} (${Math.round(event.elapsedMs)} ms)`),
+  "volume.resized": info((event) => `volume ${event.volume} has ${formatSize(event.sizeBytes)} now`),
+  "volume.renamed": info((event) => `volume ${event.volume} is called ${event.to} now`),
+  "volume.deleted": info((event) => {
+    return event.snapshot === undefined ? `volume ${event.volume} is deleted` : `snapshot ${event.volume}@${event.snapshot} is deleted`;
+  }),
+  "pool.measured": debug((event) => {
+    return `the pool ${event.path} (${event.fileSystem}${event.reflink ? "" : ", no reflink: clones are full copies"}) has ${size(event.freeBytes)} free of ${size(event.sizeBytes)}`;
+  }),
+  "pool.filling": warn((event) => `the pool is ${event.percent} % full, ${size(event.freeBytes)} are free: delete what nobody needs`),
+  "pool.eased": info((event) => `the pool is ${event.percent} % full, ${size(event.freeBytes)} are free`),
+  "pool.unknown": warn((event) => `the pool cannot be measured: ${event.reason}`),
   "peer.malformed": warn((event) => `${event.peer} sends ${event.service} that makes no sense: ${event.reason}`),
   "boot.began": info((event) => `${event.machine} boots${event.firmware === undefined ? "" : ` (${event.firmware})`}`),
   "boot.reached": debug((event) => `${event.machine} has reached ${event.stage}`),

@@ -9,6 +9,7 @@ import {
   MAX_STRANGERS,
   MAX_TRANSFERS,
   type MachineState,
+  type PoolState,
   type State,
 } from "./state.ts";
 
@@ -41,6 +42,14 @@ function change(state: State, event: TimedEvent): State {
       return alarm(state, event.volume, "failed", event.reason, event.atMs);
     case "volume.full":
       return alarm(state, event.volume, "full", "no space left where the volume is stored", event.atMs);
+    case "volume.resized":
+      return own(state.volumes, event.volume) === undefined
+        ? state
+        : { ...state, volumes: { ...state.volumes, [event.volume]: { ...state.volumes[event.volume], sizeBytes: event.sizeBytes } } };
+    case "pool.measured":
+    case "pool.filling":
+    case "pool.eased":
+      return { ...state, ...changePool(state.pool, event) };
     case "boot.began":
     case "boot.reached":
     case "boot.abandoned":
@@ -65,6 +74,13 @@ function change(state: State, event: TimedEvent): State {
       return { ...state, daemon: { ...state.daemon, phase: "ready", sinceMs: event.atMs } };
     case "daemon.stopping":
       return { ...state, daemon: { ...state.daemon, phase: "stopping", sinceMs: event.atMs } };
+    case "volume.made":
+    case "volume.snapshot":
+    case "volume.rolledBack":
+    case "volume.renewed":
+    case "volume.renamed":
+    case "volume.deleted":
+    case "pool.unknown":
     case "dhcp.released":
     case "dhcp.declined":
     case "file.refused":
@@ -180,6 +196,19 @@ function alarm(state: State, volume: string, kind: "failed" | "full", reason: st
   if (before.alarm?.kind === "failed") return state;
   const sinceMs = before.alarm?.kind === kind ? before.alarm.sinceMs : atMs;
   return { ...state, volumes: { ...state.volumes, [volume]: { ...before, alarm: { kind, reason, sinceMs } } } };
+}
+
+type PoolEvent = Extract<TimedEvent, { type: "pool.measured" | "pool.filling" | "pool.eased" }>;
+
+function changePool(before: PoolState | undefined, event: PoolEvent): { readonly pool?: PoolState } {
+  if (event.type === "pool.measured") {
+    const { type: _type, atMs: _atMs, ...report } = event;
+    return { pool: { ...report, ...(before?.alarm !== undefined && { alarm: before.alarm }) } };
+  }
+  if (before === undefined) return {};
+  const { alarm, ...pool } = before;
+  if (event.type === "pool.eased") return { pool };
+  return { pool: { ...pool, alarm: { percent: event.percent, sinceMs: alarm?.sinceMs ?? event.atMs } } };
 }
 
 type BootEvent = Extract<TimedEvent, { type: "boot.began" | "boot.reached" | "boot.abandoned" }>;

@@ -1,5 +1,6 @@
 import type { FirmwareKind } from "../machine/firmware.ts";
 import type { Ipv4, Iqn, Mac, MachineName } from "../machine/identifiers.ts";
+import type { PoolReport } from "../machine/volume.ts";
 import type { BootStage, FileRole, Transport } from "./events.ts";
 
 /**
@@ -17,6 +18,8 @@ export interface State {
   readonly sessions: Readonly<Record<string, SessionState>>;
   /** Every volume of the configuration. */
   readonly volumes: Readonly<Record<string, VolumeState>>;
+  /** What the volumes are stored on; absent until it was looked at. */
+  readonly pool?: PoolState;
   /** MAC addresses that are no machine of ours, and what they were told. */
   readonly strangers: Readonly<Record<string, StrangerState>>;
   /** How often each thing happened: `dhcp.ignored`, and `dhcp.ignored: no reservation` where there is a reason. */
@@ -81,6 +84,11 @@ export interface SessionState {
 export interface VolumeState {
   readonly sizeBytes?: number;
   readonly alarm?: { readonly kind: "failed" | "full"; readonly reason: string; readonly sinceMs: number };
+}
+
+export interface PoolState extends PoolReport {
+  /** Fuller than 80 or 95 percent. */
+  readonly alarm?: { readonly percent: number; readonly sinceMs: number };
 }
 
 export interface StrangerState {

@@ -1,33 +1,27 @@
 import { randomUUID } from "node:crypto";
-import { constants, existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
-import { copyFile, mkdir, open, rename, rm, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import type { VolumeName } from "../machine/identifiers.ts";
-import { type VolumeRecord, volumeFolder, volumesFolder } from "./layout.ts";
-
-/** A volume cannot be made or opened; the message says why and what to do. */
-export class VolumeError extends Error {
-  readonly code = "ERR_VOLUME";
-}
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { type FileHandle, link, mkdir, open, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { exchangePaths } from "../native/extents.ts";
+import { VolumeError } from "./error.ts";
+import { volumesFolder } from "./layout.ts";
 
 const NEW_PREFIX = ".new-";
 const OLD_PREFIX = ".old-";
 
-/** Makes what happened in a folder (a rename, a new file) survive a power cut. */
-export async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, "r");
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+export function isLeftover(name: string): boolean {
+  return name.startsWith(NEW_PREFIX) || name.startsWith(OLD_PREFIX);
 }
 
-async function syncFile(path: string, sizeBytes?: number): Promise<void> {
-  const file = await open(path, "r+");
+/** Makes what happened to a file or in a folder (a rename, a new file) survive a power cut. */
+export async function syncPath(path: string): Promise<void> {
+  await withFile(path, "r", (file) => file.sync());
+}
+
+export async function withFile<T>(path: string, flags: string, use: (file: FileHandle) => Promise<T>): Promise<T> {
+  const file = await open(path, flags, 0o600);
   try {
-    if (sizeBytes !== undefined) await file.truncate(sizeBytes);
-    await file.sync();
+    return await use(file);
   } finally {
     await file.close();
   }
@@ -37,52 +31,127 @@ async function syncFile(path: string, sizeBytes?: number): Promise<void> {
 export async function removeLeftovers(storage: string): Promise<void> {
   const folder = volumesFolder(storage);
   mkdirSync(folder, { recursive: true });
-  for (const name of readdirSync(folder)) {
-    if (name.startsWith(NEW_PREFIX) || name.startsWith(OLD_PREFIX)) await rm(join(folder, name), { recursive: true, force: true });
+  const volumes = readdirSync(folder);
+  const inside = volumes.filter((name) => !isLeftover(name)).map((name) => join(folder, name));
+  const folders = [folder, ...inside, ...inside.map((each) => join(each, "snapshots"))];
+  for (const each of folders) {
+    if (!existsSync(each)) continue;
+    for (const name of readdirSync(each)) if (isLeftover(name)) await rm(join(each, name), { recursive: true, force: true });
   }
+}
+
+/** A folder that is filled and synced under another name, and not there yet. */
+export interface Prepared {
+  /** Puts it in its place, in one step. */
+  commit(): Promise<void>;
+  /** Forgets it. */
+  discard(): Promise<void>;
 }
 
 /**
- * Makes a volume appear whole or not at all: its folder is filled under another name (`fill` makes the disk at the path
- * it is given), synced, and renamed.
+ * Folders that appear, change and disappear whole or not at all. `step` hears of every point at which a crash would leave
+ * something else on the disk than one step before; tests crash there.
  */
-export async function appearVolume(
-  storage: string,
-  name: VolumeName,
-  record: VolumeRecord,
-  fill: (diskPath: string) => Promise<void>,
-): Promise<void> {
-  const final = volumeFolder(storage, name);
-  if (existsSync(final)) throw new VolumeError(`a volume named ${name} exists already`);
-  const temporary = join(volumesFolder(storage), `${NEW_PREFIX}${randomUUID()}`);
-  await mkdir(join(temporary, "snapshots"), { recursive: true, mode: 0o700 });
-  try {
-    await fill(join(temporary, "disk.raw"));
-    const recordFile = join(temporary, "volume.json");
-    await writeFile(recordFile, `${JSON.stringify(record, null, 2)}\n`);
-    await syncFile(recordFile);
-    await syncFolder(temporary);
-    await rename(temporary, final);
-    await syncFolder(dirname(final));
-  } catch (cause) {
-    await rm(temporary, { recursive: true, force: true });
-    throw cause;
+export class AtomicFolders {
+  readonly #step: (step: string) => void;
+
+  constructor(step: (step: string) => void = () => undefined) {
+    this.#step = step;
+  }
+
+  /** Throws where `folder` exists already. */
+  async appear(folder: string, fill: (temporary: string) => Promise<void>): Promise<void> {
+    if (existsSync(folder)) throw new VolumeError(`${basename(folder).replace(":", "/")} exists already; choose another name`);
+    const prepared = await this.#prepare(folder, fill, async (temporary) => {
+      await rename(temporary, folder);
+      this.#step("renamed");
+      await syncPath(dirname(folder));
+    });
+    await prepared.commit();
+  }
+
+  /** Fills what will stand where `folder` stands; `keep` names folders inside that stay as they are. */
+  async prepare(folder: string, keep: readonly string[], fill: (temporary: string) => Promise<void>): Promise<Prepared> {
+    const filled = async (temporary: string): Promise<void> => {
+      for (const name of keep) await linkTree(join(folder, name), join(temporary, name));
+      this.#step("linked");
+      await fill(temporary);
+    };
+    return await this.#prepare(folder, filled, async (temporary) => {
+      exchangePaths(temporary, folder);
+      this.#step("exchanged");
+      await syncPath(dirname(folder));
+      await rm(temporary, { recursive: true, force: true });
+    });
+  }
+
+  async disappear(folder: string): Promise<void> {
+    const old = join(dirname(folder), `${OLD_PREFIX}${randomUUID()}`);
+    await rename(folder, old);
+    this.#step("renamed away");
+    await syncPath(dirname(folder));
+    await rm(old, { recursive: true, force: true });
+    this.#step("removed");
+  }
+
+  async move(from: string, to: string): Promise<void> {
+    if (existsSync(to)) throw new VolumeError(`${basename(to)} exists already; choose another name`);
+    await rename(from, to);
+    this.#step("moved");
+    await syncPath(dirname(to));
+  }
+
+  /** A small file's new contents. */
+  async rewrite(path: string, value: unknown): Promise<void> {
+    const temporary = join(dirname(path), `${NEW_PREFIX}${randomUUID()}`);
+    await writeJson(temporary, value);
+    await syncPath(temporary);
+    this.#step("written");
+    await rename(temporary, path);
+    this.#step("rewritten");
+    await syncPath(dirname(path));
+  }
+
+  async #prepare(
+    folder: string,
+    fill: (temporary: string) => Promise<void>,
+    place: (temporary: string) => Promise<void>,
+  ): Promise<Prepared> {
+    const temporary = join(dirname(folder), `${NEW_PREFIX}${randomUUID()}`);
+    const discard = (): Promise<void> => rm(temporary, { recursive: true, force: true });
+    const orDiscard = async (work: () => Promise<void>): Promise<void> => {
+      try {
+        await work();
+      } catch (cause) {
+        await discard();
+        throw cause;
+      }
+    };
+    await orDiscard(async () => {
+      await mkdir(temporary, { recursive: true, mode: 0o700 });
+      this.#step("begun");
+      await fill(temporary);
+      this.#step("filled");
+      for (const name of await readdir(temporary)) await syncPath(join(temporary, name));
+      await syncPath(temporary);
+      this.#step("synced");
+    });
+    return { commit: () => orDiscard(() => place(temporary)), discard };
   }
 }
 
-/** A sparse file of `sizeBytes`; it takes no room until it is written. */
-export async function createSparse(path: string, sizeBytes: number): Promise<void> {
-  await (await open(path, "wx", 0o600)).close();
-  await syncFile(path, sizeBytes);
+export async function writeJson(path: string, value: unknown): Promise<void> {
+  await writeFile(path, `${JSON.stringify(value, null, 2)}\n`, { mode: 0o600 });
 }
 
-/** A copy of `origin`, by reflink where the file system can, grown to `sizeBytes` if that is larger. */
-export async function createCopy(path: string, origin: string, sizeBytes: number | undefined): Promise<void> {
-  if (!existsSync(origin)) throw new VolumeError(`its origin ${origin} does not exist`);
-  const originBytes = statSync(origin).size;
-  if (sizeBytes !== undefined && sizeBytes < originBytes) {
-    throw new VolumeError(`a size of ${sizeBytes} octets is smaller than its origin's ${originBytes}: a clone can grow, not shrink`);
+/** The same files under a second name: what is immutable needs no copy. */
+async function linkTree(from: string, to: string): Promise<void> {
+  await mkdir(to, { recursive: true, mode: 0o700 });
+  for (const entry of await readdir(from, { withFileTypes: true })) {
+    if (isLeftover(entry.name)) continue;
+    const [source, target] = [join(from, entry.name), join(to, entry.name)];
+    if (entry.isDirectory()) await linkTree(source, target);
+    else await link(source, target);
   }
-  await copyFile(origin, path, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
-  await syncFile(path, sizeBytes);
+  await syncPath(to);
 }
