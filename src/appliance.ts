@@ -114,7 +114,7 @@ export class Appliance {
     this.#boots = followBoots(store, {
       loaderBegins: config.dhcp.mode !== "server",
       lastNumber: timelines.lastNumber(),
-      onBegin: (machine) => void this.#iscsi.fence(machine),
+      onBegin: (machine) => this.#forgetLastBoot(machine),
     });
   }
 
@@ -189,6 +189,22 @@ export class Appliance {
 
   #started(service: string, detail: string): void {
     this.#store.emit({ type: "service.started", service, detail });
+  }
+
+  /**
+   * A boot begins: what the one before it left half open ends here, the session that could still write above all. GRUB
+   * counts its ports from the same number at every boot and would meet its own old connections.
+   */
+  #forgetLastBoot(name: MachineName): void {
+    void this.#iscsi.fence(name);
+    const machine = this.#rack.byName(name);
+    const addresses = [machine?.address, ...(machine?.macs.map((mac) => this.#dhcp.addressOf(mac)) ?? [])];
+    for (const address of new Set(addresses)) {
+      if (address === undefined) continue;
+      this.#http.forget(address);
+      // Without our DHCP, the boot begins with the very request that TFTP is answering.
+      if (this.#settings.config.dhcp.mode === "server") this.#tftp.forget(address);
+    }
   }
 
   /** A reservation, or whoever has the lease. */
