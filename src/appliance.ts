@@ -166,12 +166,15 @@ export class Appliance {
   async #apply(settings: Settings): Promise<void> {
     const { config } = settings;
     this.#settings = settings;
-    this.#rack = new Rack(config.machines);
-    const retire = await this.#volumes.apply({ storage: config.storage.path, volumes: config.volumes });
-    this.#iscsi.applyRack(this.#rack);
-    await retire();
+    // Ports first: where one cannot be had, no session has been touched yet.
     await this.#tftp.update(this.#tftpSettings());
     await this.#http.update(this.#httpSettings());
+    await this.#dhcp.update(config, this.#rack);
+    // Then as at the start, disks first and addresses last.
+    const retire = await this.#volumes.apply({ storage: config.storage.path, volumes: config.volumes });
+    this.#rack = new Rack(config.machines);
+    this.#iscsi.applyRack(this.#rack);
+    await retire();
     this.#resolver.update(this.#resolverSettings());
     this.#boots.loaderBegins = config.dhcp.mode !== "server";
     await this.#dhcp.update(config, this.#rack);
