@@ -8,7 +8,7 @@ export function monitoringRoutes(metrics: Metrics): ReadonlyMap<string, RouteHan
     [
       "/metrics",
       async (request, response) => {
-        if (refused(request.method)) return plain(response, 405, "GET or HEAD only\n", { allow: "GET, HEAD" });
+        if (refused(request.method)) return plain(response, 405, "GET or HEAD only", { allow: "GET, HEAD" });
         const text = await metrics.text();
         response.writeHead(200, { "content-type": metrics.contentType, "content-length": Buffer.byteLength(text) });
         response.end(request.method === "HEAD" ? undefined : text);
@@ -17,8 +17,8 @@ export function monitoringRoutes(metrics: Metrics): ReadonlyMap<string, RouteHan
     [
       "/healthz",
       (request, response) => {
-        if (refused(request.method)) return plain(response, 405, "GET or HEAD only\n", { allow: "GET, HEAD" });
-        plain(response, 200, "ok\n");
+        if (refused(request.method)) return plain(response, 405, "GET or HEAD only", { allow: "GET, HEAD" });
+        plain(response, 200, "ok");
       },
     ],
   ]);

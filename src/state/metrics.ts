@@ -32,6 +32,9 @@ export interface MetricsOptions {
   readonly dataPlane?: () => DataPlaneNumbers | undefined;
 }
 
+/** prom-client's own: gauges by the names of counters, and no more than the sums of others. */
+const MISNAMED_METRICS = ["nodejs_active_resources_total", "nodejs_active_handles_total", "nodejs_active_requests_total"];
+
 const STATUSES: readonly MachineStatus[] = ["off", "booting", "up", "lost"];
 const TRANSFER_SECONDS = [0.01, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300];
 const BOOT_SECONDS = [10, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1200];
@@ -68,6 +71,7 @@ export class Metrics {
   constructor(options: MetricsOptions) {
     const { store } = options;
     collectDefaultMetrics({ register: this.#registry, prefix: "rackboot_" });
+    for (const name of MISNAMED_METRICS) this.#registry.removeSingleMetric(`rackboot_${name}`);
     this.#gauge("build_info", "1, with the version that runs.", ["version"]).set({ version: options.version }, 1);
     this.#countEvents(store);
     this.#readState(store);
