@@ -15,11 +15,15 @@ import type { Serving, Snapshots } from "./snapshots.ts";
 export interface CloneOptions extends CopyOptions {
   /** Grown to this; absent: as large as its origin. */
   readonly sizeBytes?: number;
+  /** Grown to this if it would be smaller. */
+  readonly atLeastBytes?: number;
   readonly settings?: VolumeSettings;
+  /** The boot of an ephemeral machine that it is made for. */
+  readonly boot?: number;
 }
 
-/** What a clone is filled from, while it is. */
-interface Source {
+/** Blocks of one instant: a snapshot's, or the volume's own where blocks cannot be shared and nobody is there to write. */
+export interface Source {
   readonly path: string;
   readonly origin: OriginRecord;
   /** Throws where it was written to meanwhile; a snapshot never is. */
@@ -44,12 +48,13 @@ export class Clones {
     const begun = performance.now();
     if (catalogue.get(name) !== undefined) throw new VolumeError(`${name} exists already; choose another name`);
     try {
-      const record = await this.#from(origin, async (source) => {
+      const record = await this.withSource(origin, async (source) => {
         const made: VolumeRecord = {
           uuid: randomUUID(),
           createdMs: now(),
           origin: source.origin,
           ...(options.settings !== undefined && { settings: options.settings }),
+          ...(options.boot !== undefined && { boot: options.boot }),
         };
         await folders.appear(volumeFolder(storage, name), async (temporary) => {
           await mkdir(join(temporary, "snapshots"), { mode: 0o700 });
@@ -73,7 +78,7 @@ export class Clones {
    */
   async renew(
     name: VolumeName,
-    options: CopyOptions & { readonly origin?: string; readonly sizeBytes?: number; readonly boot?: number },
+    options: Omit<CloneOptions, "settings"> & { readonly origin?: string },
     swap: (commit: () => Promise<void>) => Promise<void>,
   ): Promise<void> {
     const { folders, storage, catalogue, emit, now } = this.#library;
@@ -83,7 +88,7 @@ export class Clones {
     if (origin === undefined) throw new VolumeError(`${name} is no clone, so there is nothing to make it anew from`);
     const { boot: _, ...identity } = before;
     try {
-      await this.#from(origin, async (source) => {
+      await this.withSource(origin, async (source) => {
         const after: VolumeRecord = {
           ...identity,
           createdMs: now(),
@@ -125,12 +130,13 @@ export class Clones {
     }
     await duplicate(source.path, file, { ...options, room: (bytes) => this.#library.pool.requireRoom("a full copy", bytes) });
     source.verify?.();
-    if (sizeBytes > originBytes) await growFile(file, sizeBytes);
+    const grownBytes = Math.max(sizeBytes, options.atLeastBytes ?? 0);
+    if (grownBytes > originBytes) await growFile(file, grownBytes);
     await writeJson(join(temporary, VOLUME_FILE), record);
   }
 
-  /** Nothing can take the source away before `use` is done. */
-  async #from<T>(text: string, use: (source: Source) => Promise<T>): Promise<T> {
+  /** Calls `use` with a volume or a snapshot of it as it is now; nothing can take it away before that is done. */
+  async withSource<T>(text: string, use: (source: Source) => Promise<T>): Promise<T> {
     const { catalogue, locks, storage } = this.#library;
     const { volume: name, snapshot } = parseOrigin(text);
     const volume = catalogue.need(name);
@@ -157,15 +163,13 @@ export class Clones {
   async #fromVolume<T>(name: VolumeName, use: (source: Source) => Promise<T>): Promise<T> {
     const { catalogue } = this.#library;
     if (this.#serving.isLive(name)) {
-      throw new VolumeError(
-        `${name} is in use, and its clone would be a full copy; shut its machine down first, or clone a snapshot of it`,
-      );
+      throw new VolumeError(`${name} is in use and would change while it is copied; shut its machine down first, or name a snapshot of it`);
     }
     const path = this.#library.needBlocks(catalogue.need(name));
     const before = modifiedAt(path);
     const verify = (): void => {
       if (modifiedAt(path) === before) return;
-      throw new VolumeError(`${name} was written to while it was copied; shut its machine down, and clone again`);
+      throw new VolumeError(`${name} was written to while it was copied; shut its machine down, and try again`);
     };
     return await use({ path, origin: { volume: name }, verify });
   }

@@ -43,8 +43,8 @@ export interface VolumeStoreParts {
   readonly now: () => number;
   /** A machine with a session has the volume. */
   readonly isLive?: (volume: VolumeName) => boolean;
-  /** The file behind a name is another one now; its machine must be shown it. */
-  readonly onSwapped?: (volume: VolumeName) => void;
+  /** A volume was opened, closed or exchanged between two calls of {@link VolumeStore.apply}; its machine must be shown it. */
+  readonly onChanged?: (volume: VolumeName) => void;
   /** For tests, see {@link Library}. */
   readonly onStep?: (step: string) => void;
 }
@@ -140,7 +140,7 @@ export class VolumeStore implements Serving {
     for (const volume of retired) this.#open.delete(volume.name);
     for (const [name, config] of this.#wanted) {
       const waits = name.includes("/") && config.source.kind === "clone" && this.library.catalogue.get(name) === undefined;
-      if (!waits) await this.ensure(name);
+      if (!waits) await this.#ensure(name);
     }
     return async () => {
       for (const volume of retired) {
@@ -151,12 +151,19 @@ export class VolumeStore implements Serving {
     };
   }
 
-  /** Makes and opens a volume that shall be open and is not. What keeps it from being opened is told as `volume.failed`. */
-  async ensure(name: VolumeName): Promise<void> {
-    const config = this.#wanted.get(name);
-    if (config === undefined || this.#open.has(name) || this.#swapping.has(name)) return;
+  /** Makes (for `boot`) and opens a volume that shall be open and is not. What keeps it from being opened is told as `volume.failed`. */
+  async ensure(name: VolumeName, boot?: number): Promise<void> {
+    if (!this.#wanted.has(name) || this.#open.has(name) || this.#swapping.has(name)) return;
+    await this.#ensure(name, boot);
+    this.#parts.onChanged?.(name);
+  }
+
+  async #ensure(name: VolumeName, boot?: number): Promise<void> {
+    const config = this.configured(name) ?? this.#storedConfig(name);
+    this.#wanted.set(name, config);
+    if (this.#open.has(name) || this.#swapping.has(name)) return;
     try {
-      const volume = await this.#ensureMade(name, config);
+      const volume = await this.#ensureMade(name, config, boot);
       this.#openOne(name, volume);
     } catch (cause) {
       this.#fail(name, cause);
@@ -200,7 +207,7 @@ export class VolumeStore implements Serving {
       } catch (cause) {
         this.#fail(name, cause);
       }
-      this.#parts.onSwapped?.(name);
+      this.#parts.onChanged?.(name);
     }
   }
 
@@ -208,7 +215,7 @@ export class VolumeStore implements Serving {
   async withhold(name: VolumeName, reason: string): Promise<void> {
     await this.#close(name);
     this.#fail(name, new VolumeError(reason));
-    this.#parts.onSwapped?.(name);
+    this.#parts.onChanged?.(name);
   }
 
   /** The file of a volume has grown to `sizeBytes`: in force for its sessions when this resolves, and they are told. */
@@ -280,25 +287,26 @@ export class VolumeStore implements Serving {
   }
 
   /** Whoever the volume is; made now if this is its first use. */
-  async #ensureMade(name: VolumeName, config: VolumeConfig): Promise<StoredVolume> {
+  async #ensureMade(name: VolumeName, config: VolumeConfig, boot?: number): Promise<StoredVolume> {
     const { catalogue, locks } = this.library;
     return await locks.exclusive(name, async () => {
       const known = catalogue.get(name);
-      if (known === undefined) await this.#make(name, config);
+      if (known === undefined) await this.#make(name, config, boot);
       else if (this.configured(name) !== undefined)
         await this.#follow(known, config.source.kind === "file" ? config.source.path : undefined);
       return catalogue.need(name);
     });
   }
 
-  async #make(name: VolumeName, config: VolumeConfig): Promise<void> {
+  async #make(name: VolumeName, config: VolumeConfig, boot: number | undefined): Promise<void> {
     const { source } = config;
     const { storage, folders, catalogue } = this.library;
     if (source.kind === "clone") {
       const origin = parseOrigin(source.origin).volume;
       const ofConfiguration = this.configured(origin);
       if (ofConfiguration !== undefined && catalogue.get(origin) === undefined) await this.#ensureMade(origin, ofConfiguration);
-      await this.clones.make(name, source.origin, source.sizeBytes === undefined ? {} : { sizeBytes: source.sizeBytes });
+      const { sizeBytes } = source;
+      await this.clones.make(name, source.origin, { ...(sizeBytes !== undefined && { sizeBytes }), ...(boot !== undefined && { boot }) });
       return;
     }
     if (source.kind === "file" && source.path === "") {
