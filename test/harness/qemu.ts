@@ -135,7 +135,7 @@ export class QemuMachine {
   async #readyShell(): Promise<void> {
     this.type("\nexec sh\n");
     await sleep(1000);
-    this.type('stty -echo; dmesg -n 1; PS1=; export PAGER=cat SYSTEMD_PAGER=; echo "shell"-ready\n');
+    this.type('stty -echo; dmesg -n 1; PS1= PS2=; export PAGER=cat SYSTEMD_PAGER=; echo "shell"-ready\n');
     await this.waitFor(/shell-ready\n/, COMMAND_TIMEOUT_MS);
     this.#shellReady = true;
   }
