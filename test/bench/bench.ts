@@ -2,7 +2,7 @@
  * Measures rackboot beside tgt and istgt on the same files, and TCP by itself, over loopback. `--help` explains.
  * Exit code: 0 measured, 1 rackboot failed in a case or nothing could be measured, 2 usage.
  */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Resources } from "../harness/resources.ts";
@@ -48,7 +48,7 @@ const HELP = `make bench: rackboot, tgt, istgt and plain TCP, side by side on lo
   --size MIB         the disk's size (1024; quick: 512)
   --disk-folder DIR  where the disk cases put their files (build/bench)
   --no-sweeps        without the plots
-  --instructions     count user-space instructions of one read, too (slow: valgrind, where perf has no counters)
+  --instructions     count user-space instructions of one read, too (slow where perf has no counters)
   --name NAME        folder in test/bench/results (this machine's processor)
   --list             print the cases
 
@@ -161,7 +161,8 @@ class Seat {
   /** The figures, or why there are none, in the load generator's words and the target's. */
   async measure(load: Load, seconds: number): Promise<Figures | string> {
     try {
-      return await measure(await this.target(), load, seconds);
+      const figures = await measure(await this.target(), load, seconds);
+      return figures.operations === 0 && load.mode !== "idle" ? "nothing was answered within the measured time" : figures;
     } catch (error) {
       const lastWords = this.#target?.lastWords() ?? "";
       await this.stop();
@@ -312,6 +313,7 @@ class Bench {
   #count(files: readonly string[]): Promise<readonly InstructionCount[]> {
     this.#progress.say("counting instructions (some minutes)");
     const folder = join(root, "build", "bench", "callgrind");
+    rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder, { recursive: true });
     const names = this.#settings.targets.filter((name) => name !== "raw");
     return countInstructions(names, files, folder, (line) => this.#progress.say(line));

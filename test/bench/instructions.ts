@@ -15,17 +15,32 @@ export interface InstructionCount {
 }
 
 const BLOCKS: readonly number[] = [4096, 131_072];
-/** The difference of two runs leaves out login and what goes on anyway. */
-const FEW = 400;
-const MANY = 1600;
 const RUN_SECONDS = 240;
 const TIMEOUT_MS = 300_000;
+const BUILD = join(import.meta.dirname, "..", "..", "build", "bench");
+/** What the data plane calls its threads; a READ touches no others. */
+const DATA_THREADS = "rackboot-io";
+
+/** One way to count, with as many operations as it is fast enough for: the difference of two runs leaves out the login. */
+interface Counter {
+  readonly few: number;
+  readonly many: number;
+  readonly prefix: readonly string[];
+  readonly count: (target: Target, block: number, operations: number) => Promise<number>;
+}
 
 /** The count of `perf stat -x,`, or undefined where the processor's counters are not to be had. */
 export function parsePerf(text: string): number | undefined {
   const line = text.split("\n").find((one) => one.includes("instructions"));
   const count = Number(line?.split(",")[0]);
   return line === undefined || !Number.isFinite(count) || count === 0 ? undefined : count;
+}
+
+/** What `stepcount` prints. */
+export function parseSteps(text: string): number {
+  const found = /^instructions (\d+)$/m.exec(text);
+  if (found === null) throw new Error(text.trim());
+  return Number(found[1]);
 }
 
 /** The total of one callgrind dump; its `totals:` line, or `summary:` in older versions. */
@@ -53,22 +68,55 @@ async function hasCallgrind(): Promise<boolean> {
   return (await run(["callgrind_control", "--version"])).code === 0;
 }
 
-async function perfCount(target: Target, block: number, operations: number): Promise<number> {
-  const loadgen = join(import.meta.dirname, "..", "..", "build", "bench", "loadgen");
-  const perf = ["perf", "stat", "-x,", "-e", "instructions:u", "-p", String(target.pid), "--"];
-  const result = await run([...perf, loadgen, "run", ...words(target, block, operations)], { timeoutMs: TIMEOUT_MS });
-  const count = parsePerf(result.stderr);
-  if (result.code !== 0 || count === undefined) throw new Error(result.stderr.trim());
-  return count;
+const LOADGEN = join(BUILD, "loadgen");
+
+const PERF: Counter = {
+  few: 2000,
+  many: 10_000,
+  prefix: [],
+  count: async (target, block, operations) => {
+    const perf = ["perf", "stat", "-x,", "-e", "instructions:u", "-p", String(target.pid), "--"];
+    const result = await run([...perf, LOADGEN, "run", ...words(target, block, operations)], { timeoutMs: TIMEOUT_MS });
+    const count = parsePerf(result.stderr);
+    if (result.code !== 0 || count === undefined) throw new Error(result.stderr.trim());
+    return count;
+  },
+};
+
+/** valgrind holds its lock while a thread waits in io_uring_enter, so it cannot run the daemon: its data threads are stepped through. */
+const STEPS: Counter = {
+  few: 50,
+  many: 250,
+  prefix: [],
+  count: async (target, block, operations) => {
+    const stepcount = [join(BUILD, "stepcount"), "--pid", String(target.pid), "--thread", DATA_THREADS, "--"];
+    const result = await run([...stepcount, LOADGEN, "run", ...words(target, block, operations)], { timeoutMs: TIMEOUT_MS });
+    if (result.code !== 0) throw new Error(result.stderr.trim());
+    return parseSteps(result.stderr);
+  },
+};
+
+function callgrind(folder: string): Counter {
+  return {
+    few: 400,
+    many: 1600,
+    prefix: ["valgrind", "--tool=callgrind", `--callgrind-out-file=${folder}/callgrind.%p`, "--quiet"],
+    count: async (target, block, operations) => {
+      const before = new Set(readdirSync(folder));
+      await runOrThrow(["callgrind_control", "-z", String(target.pid)], { timeoutMs: TIMEOUT_MS });
+      await runLoadgen(words(target, block, operations), RUN_SECONDS);
+      await runOrThrow(["callgrind_control", "-d", String(target.pid)], { timeoutMs: TIMEOUT_MS });
+      const dumps = readdirSync(folder).filter((name) => !before.has(name));
+      return dumps.map((name) => parseCallgrind(readFileSync(join(folder, name), "utf8"))).reduce((sum, one) => sum + one, 0);
+    },
+  };
 }
 
-async function callgrindCount(target: Target, folder: string, block: number, operations: number): Promise<number> {
-  const before = new Set(readdirSync(folder));
-  await runOrThrow(["callgrind_control", "-z", String(target.pid)], { timeoutMs: TIMEOUT_MS });
-  await runLoadgen(words(target, block, operations), RUN_SECONDS);
-  await runOrThrow(["callgrind_control", "-d", String(target.pid)], { timeoutMs: TIMEOUT_MS });
-  const dumps = readdirSync(folder).filter((name) => !before.has(name));
-  return dumps.map((name) => parseCallgrind(readFileSync(join(folder, name), "utf8"))).reduce((sum, one) => sum + one, 0);
+async function counterFor(name: TargetName, folder: string): Promise<Counter> {
+  if (await hasPerfCounters()) return PERF;
+  if (name === "rackboot") return STEPS;
+  if (await hasCallgrind()) return callgrind(folder);
+  throw new Error("this needs perf with hardware counters, or valgrind");
 }
 
 /** Counts for every target; `tell` is given a line wherever something cannot be counted. `folder` holds callgrind's dumps. */
@@ -78,23 +126,16 @@ export async function countInstructions(
   folder: string,
   tell: (line: string) => void,
 ): Promise<readonly InstructionCount[]> {
-  const perf = await hasPerfCounters();
-  if (!perf && !(await hasCallgrind())) {
-    tell("instructions: skipped; this needs perf with hardware counters, or valgrind");
-    return [];
-  }
   const counts: InstructionCount[] = [];
   for (const name of targets) {
-    const prefix = ["valgrind", "--tool=callgrind", `--callgrind-out-file=${folder}/${name}.%p`, "--smc-check=all-non-file", "--quiet"];
     try {
-      const target = await startTarget(name, files, perf ? {} : { prefix });
+      const { few, many, prefix, count } = await counterFor(name, folder);
+      const target = await startTarget(name, files, { prefix });
       try {
         for (const block of BLOCKS) {
-          const count = (operations: number): Promise<number> =>
-            perf ? perfCount(target, block, operations) : callgrindCount(target, folder, block, operations);
-          const few = await count(FEW);
-          const many = await count(MANY);
-          counts.push({ target: name, what: `read ${sizeText(block)}`, instructions: (many - few) / (MANY - FEW) });
+          const atFirst = await count(target, block, few);
+          const instructions = ((await count(target, block, many)) - atFirst) / (many - few);
+          counts.push({ target: name, what: `read ${sizeText(block)}`, instructions });
         }
       } finally {
         await target.stop();

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { hostName } from "./host.ts";
-import { parseCallgrind, parsePerf } from "./instructions.ts";
+import { parseCallgrind, parsePerf, parseSteps } from "./instructions.ts";
 import { descendants, memoryOf, parseStat, processTree, statusBytes } from "./processes.ts";
 
 test("a process whose name holds brackets and blanks is still measured", () => {
@@ -31,6 +31,8 @@ test("instructions are counted by whatever the machine has, and a machine withou
   expect(parsePerf("")).toBeUndefined();
   expect(parseCallgrind("version: 1\nevents: Ir\nfn=(1) main\n1 2\ntotals: 9876\n")).toBe(9876);
   expect(() => parseCallgrind("hello")).toThrow();
+  expect(parseSteps("loadgen: a word\ninstructions 667690\n")).toBe(667_690);
+  expect(() => parseSteps("stepcount: not allowed")).toThrow("not allowed");
 });
 
 test("results of one machine replace each other: the name has no date in it", () => {
