@@ -108,9 +108,9 @@ Placement Session::placeCommand(const uint8_t* header, uint32_t ahsBytes, uint32
   if (keeps) {
     buffer = *received.buffer;
   } else if (burst > 0) {
-    buffer = host_.buffers().take(Purpose::unsolicited, burst);
+    buffer = reserve(Purpose::unsolicited, burst);
     // Stopping here would also stop the data that buffers of ours wait for; then BUSY is the answer that keeps things moving.
-    stalled_ = !buffer && !expectsDataOut();
+    stalled_ = !buffer && !expectsDataOut() && held_.empty();
     if (stalled_) return {Placement::stall};
     busy = !buffer;
   }
@@ -120,6 +120,7 @@ Placement Session::placeCommand(const uint8_t* header, uint32_t ahsBytes, uint32
   if (burst == 0) return {};
   Piece* piece = addPiece(*task, 0, burst);
   piece->buffer = std::move(buffer);
+  if (!keeps) account(*piece, Purpose::unsolicited);
   task->assigned = burst;
   task->unsolicitedEnded = final;
   if (dataLength == 0) return {};

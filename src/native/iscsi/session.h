@@ -2,6 +2,7 @@
 // PDUs come from a framer, replies go to a send queue, transfers go to a BlockIo, the rest to its host.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <memory>
 #include <unordered_map>
@@ -170,6 +171,9 @@ class Session final : public IoOwner {
   void sendData(Task& task, const uint8_t* data, uint32_t length, const BufferRef& buffer, std::vector<uint8_t> own);
   void enqueue(Task& task, std::deque<Task*>& queue);
   uint64_t readAhead() const;
+  uint64_t share(Purpose purpose) const;
+  BufferRef reserve(Purpose purpose, uint32_t length);
+  void account(Piece& piece, Purpose purpose);
 
   // task-management.cc
   void manage(const Incoming& incoming);
@@ -198,7 +202,8 @@ class Session final : public IoOwner {
   uint32_t awaited_ = 0;    // pieces that wait for Data-Out
   uint32_t textUp_ = 0;
   uint32_t nextTtt_ = 1;
-  uint64_t readsInFlight_ = 0;  // octets
+  uint64_t readsInFlight_ = 0;                  // octets
+  std::array<uint64_t, kPurposes> reserved_{};  // octets of buffers that wait for Data-Out or are being written
   TaskId nextTaskId_ = 1;
   bool ended_ = false;      // no further PDU is executed
   bool abandoned_ = false;  // and no task is left to be answered

@@ -19,7 +19,9 @@ struct Task;
 struct Piece final : IoRequest {
   Task* task = nullptr;
   Piece* next = nullptr;
-  BufferRef buffer;       // none while its data is thrown away
+  BufferRef buffer;  // none while its data is thrown away
+  Purpose purpose = Purpose::receive;
+  uint32_t reserved = 0;  // octets that count against the share of this session in the buffers for `purpose`
   uint32_t start = 0;     // offset in the task's data
   uint32_t expected = 0;  // octets that the initiator may send for it
   uint32_t received = 0;

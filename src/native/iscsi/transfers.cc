@@ -1,5 +1,6 @@
 // The data of tasks: what READs fetch and send, what WRITEs receive and ask for.
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <cstring>
 
@@ -40,6 +41,7 @@ Piece* Session::addPiece(Task& task, uint32_t start, uint32_t expected) {
 
 void Session::dropPiece(Piece& piece) {
   if (piece.expected > 0 && !piece.complete) --awaited_;
+  reserved_[static_cast<size_t>(piece.purpose)] -= piece.reserved;
   Piece** at = &piece.task->pieces;
   while (*at != &piece) at = &(*at)->next;
   *at = piece.next;
@@ -60,11 +62,28 @@ void Session::enqueue(Task& task, std::deque<Task*>& queue) {
   queue.push_back(&task);
 }
 
-/// What this connection may have read ahead of its sending: its share of the budget, so that peers that do not read their
-/// replies cannot keep the buffers from the others.
+/// What this session may take of the buffers for one purpose. Machines lose power in the middle of a write, a whole rack at once: what
+/// dead sessions hold until they are reaped must leave enough for the others.
+uint64_t Session::share(Purpose purpose) const {
+  return host_.buffers().budget(purpose) / std::max(host_.sessions(), 1u);
+}
+
 uint64_t Session::readAhead() const {
-  const uint64_t share = host_.buffers().budget(Purpose::read) / std::max(host_.sessions(), 1u);
-  return std::clamp(share, kLeastReadAhead, kMostReadAhead);
+  return std::clamp(share(Purpose::read), kLeastReadAhead, kMostReadAhead);
+}
+
+/// A buffer within the share; the first one is there in any case, if the budget has it.
+BufferRef Session::reserve(Purpose purpose, uint32_t length) {
+  const uint64_t taken = reserved_[static_cast<size_t>(purpose)];
+  if (taken > 0 && taken + length > share(purpose)) return {};
+  return host_.buffers().take(purpose, length);
+}
+
+void Session::account(Piece& piece, Purpose purpose) {
+  if (!piece.buffer) return;
+  piece.purpose = purpose;
+  piece.reserved = piece.buffer.capacity();
+  reserved_[static_cast<size_t>(purpose)] += piece.reserved;
 }
 
 bool Session::pumpReads(uint32_t quantum) {
@@ -296,14 +315,17 @@ void Session::pumpSolicited() {
 /// RFC 7143, 11.8. The buffer is there before the R2T goes out.
 bool Session::solicit(Task& task) {
   uint32_t length = std::min({task.transfer - task.assigned, parameters_.maxBurstLength, kLargestSolicit});
-  BufferRef buffer = host_.buffers().take(Purpose::solicited, length);
+  const auto fair = static_cast<uint32_t>(std::clamp<uint64_t>(share(Purpose::solicited), kSmallestSolicit, kLargestSolicit));
+  length = std::min(length, std::bit_floor(fair));
+  BufferRef buffer = reserve(Purpose::solicited, length);
   while (!buffer && length > kSmallestSolicit) {
     length = std::max(length / 2, kSmallestSolicit);
-    buffer = host_.buffers().take(Purpose::solicited, length);
+    buffer = reserve(Purpose::solicited, length);
   }
   if (!buffer) return false;
   Piece* piece = addPiece(task, task.assigned, length);
   piece->buffer = std::move(buffer);
+  account(*piece, Purpose::solicited);
   piece->ttt = nextTtt_++;
   if (nextTtt_ == kNoTag) nextTtt_ = 1;
   task.assigned += length;

@@ -7,6 +7,7 @@
 #include <nmmintrin.h>
 #define RACKBOOT_CRC_TARGET __attribute__((target("sse4.2")))
 #elif defined(__aarch64__)
+#include <arm_acle.h>
 #include <sys/auxv.h>
 #define RACKBOOT_CRC_TARGET __attribute__((target("+crc")))
 #ifndef HWCAP_CRC32
@@ -87,14 +88,14 @@ RACKBOOT_CRC_TARGET inline uint64_t step8(uint64_t crc, uint64_t word) {
 #if defined(__x86_64__)
   return _mm_crc32_u64(crc, word);
 #else
-  return __builtin_aarch64_crc32cx(static_cast<uint32_t>(crc), word);
+  return __crc32cd(static_cast<uint32_t>(crc), word);
 #endif
 }
 RACKBOOT_CRC_TARGET inline uint32_t step1(uint32_t crc, uint8_t octet) {
 #if defined(__x86_64__)
   return _mm_crc32_u8(crc, octet);
 #else
-  return __builtin_aarch64_crc32cb(crc, octet);
+  return __crc32cb(crc, octet);
 #endif
 }
 
