@@ -1,8 +1,12 @@
 import { randomBytes } from "node:crypto";
 import { availableParallelism, networkInterfaces } from "node:os";
 import type { DatabaseSync } from "node:sqlite";
+import { DiskBoots } from "./boot/disk/disk-boots.ts";
+import { DiskLooks } from "./boot/disk/looks.ts";
+import { DiskMemories } from "./boot/disk/memory-store.ts";
 import { Downloads } from "./boot/downloads.ts";
 import type { ServerFacts } from "./boot/facts.ts";
+import { LoaderInspector } from "./boot/file-system.ts";
 import { type FoundLoaders, findLoaders } from "./boot/loaders.ts";
 import { bootOffer } from "./boot/offer.ts";
 import { OpenFiles } from "./boot/open-files.ts";
@@ -24,7 +28,8 @@ import { Timelines } from "./state/database.ts";
 import { type DataPlaneNumbers, Metrics } from "./state/metrics.ts";
 import type { Store } from "./state/store.ts";
 import { TftpServer } from "./tftp/server.ts";
-import { VolumeStore } from "./volume/store.ts";
+import { Disks } from "./volume/disks.ts";
+import type { VolumeStoreSettings } from "./volume/store.ts";
 
 /** What a configuration file and its secrets say, in force together. */
 export interface Settings {
@@ -50,8 +55,9 @@ export class Appliance {
   readonly #store: Store;
   readonly #loaders: FoundLoaders = findLoaders();
   readonly #plane: DataPlane;
-  readonly #volumes: VolumeStore;
+  readonly #disks: Disks;
   readonly #iscsi: IscsiServer;
+  readonly #diskBoots: DiskBoots;
   readonly #resolver: BootResolver;
   readonly #dhcp: DhcpServer;
   readonly #tftp: TftpServer;
@@ -75,17 +81,46 @@ export class Appliance {
       memoryBytes: config.iscsi.memoryBytes,
       onEvents: (events) => this.#iscsi.handle(events),
     });
-    this.#volumes = new VolumeStore({ dataPlane: this.#plane, emit, now: Date.now });
+    this.#disks = new Disks({
+      dataPlane: this.#plane,
+      emit,
+      now: Date.now,
+      rack: () => this.#rack,
+      isConnected: (machine) => [...this.#iscsi.sessions()].some((session) => session.machine === machine),
+      fence: (machine, reason) => this.#iscsi.fence(machine, reason),
+      currentBoot: (machine) => {
+        const boot = this.#boots.current(machine);
+        return boot && { number: boot.number, hasLoggedIn: boot.reached.has("login") };
+      },
+      onChanged: () => this.#iscsi.applyRack(this.#rack),
+    });
     this.#iscsi = new IscsiServer({
       dataPlane: this.#plane,
       rack: this.#rack,
       portals: config.iscsi.portals.map((address) => ({ address, port: config.iscsi.port })),
-      volumes: this.#volumes,
+      volumes: this.#disks.store,
+      ready: (machine) => this.#disks.machines.ready(machine),
       secretsFor: (machine) => this.#settings.secrets.get(machine),
       random: randomBytes,
       emit,
     });
-    this.#resolver = new BootResolver(this.#resolverSettings());
+    const inspector = new LoaderInspector();
+    this.#diskBoots = new DiskBoots({
+      looks: new DiskLooks(),
+      memories: new DiskMemories(database),
+      inspector,
+      pathOf: async (machine, volume) => {
+        await this.#disks.machines.ready(machine);
+        return this.#disks.store.get(volume)?.path;
+      },
+      bootOf: (machine) => {
+        const boot = this.#boots.current(machine);
+        return boot === undefined || boot.reached.has("up") ? undefined : boot.number;
+      },
+      firstDiskOf: (machine) => this.#rack.byName(machine)?.disks[0],
+      emit,
+    });
+    this.#resolver = new BootResolver(this.#resolverSettings(), inspector);
     this.#dhcp = new DhcpServer({
       config,
       rack: this.#rack,
@@ -111,6 +146,7 @@ export class Appliance {
 
     const timelines = new Timelines(database);
     store.restore(timelines.load());
+    store.subscribe((event) => this.#diskBoots.handle(event));
     this.#boots = followBoots(store, {
       loaderBegins: config.dhcp.mode !== "server",
       lastNumber: timelines.lastNumber(),
@@ -123,6 +159,16 @@ export class Appliance {
     return this.#rack.machines;
   }
 
+  /** What machines boot from their disks, for the control API. */
+  get diskBoots(): DiskBoots {
+    return this.#diskBoots;
+  }
+
+  /** What a person does with disks, for the control API. */
+  get disks(): Disks {
+    return this.#disks;
+  }
+
   /** What this kernel's io_uring lacks, in a person's words; empty where nothing is missing. */
   get missingFeatures(): readonly string[] {
     return this.#plane.capabilities.missing;
@@ -132,8 +178,7 @@ export class Appliance {
   async start(): Promise<void> {
     const { config } = this.#settings;
     checkInterface(config.network, networkInterfaces());
-    await this.#volumes.recover(config.storage.path);
-    await this.#volumes.apply({ storage: config.storage.path, volumes: config.volumes });
+    await this.#disks.start(volumesOf(config));
     const portals = this.#iscsi.listen();
     this.#started("iscsi", `on ${portals.map(({ address, port }) => `${address}:${port}`).join(", ")}`);
     await this.#tftp.start();
@@ -171,7 +216,7 @@ export class Appliance {
     await this.#http.update(this.#httpSettings());
     await this.#dhcp.update(config, this.#rack);
     // Then as at the start, disks first and addresses last.
-    const retire = await this.#volumes.apply({ storage: config.storage.path, volumes: config.volumes });
+    const retire = await this.#disks.store.apply(volumesOf(config));
     this.#rack = new Rack(config.machines);
     this.#iscsi.applyRack(this.#rack);
     await retire();
@@ -187,6 +232,7 @@ export class Appliance {
     await this.#tftp.stop();
     await this.#iscsi.stop(LOGOUT_GRACE_MS);
     this.#boots.close();
+    this.#disks.stop();
     await this.#plane.close();
   }
 
@@ -199,8 +245,9 @@ export class Appliance {
    * counts its ports from the same number at every boot and would meet its own old connections.
    */
   #forgetLastBoot(name: MachineName): void {
-    void this.#iscsi.fence(name);
+    void this.#disks.machines.begin(name);
     const machine = this.#rack.byName(name);
+    if (machine !== undefined) void this.#diskBoots.prepare(machine);
     const addresses = [machine?.address, ...(machine?.macs.map((mac) => this.#dhcp.addressOf(mac)) ?? [])];
     for (const address of new Set(addresses)) {
       if (address === undefined) continue;
@@ -237,6 +284,7 @@ export class Appliance {
       loaders: this.#loaders,
       ...(root !== undefined && { root }),
       isMachine: (name) => this.#rack.byName(name as MachineName) !== undefined,
+      diskPlan: (machine) => this.#diskBoots.plan(machine),
     };
   }
 
@@ -253,11 +301,15 @@ export class Appliance {
   #dataPlaneNumbers(): DataPlaneNumbers {
     const counters = this.#plane.counters();
     const volumes = counters.volumes.flatMap((volume) => {
-      const name = this.#volumes.byId(volume.volume)?.name;
+      const name = this.#disks.store.byId(volume.volume)?.name;
       return name === undefined ? [] : [{ ...volume, name }];
     });
     return { ...counters, volumes };
   }
+}
+
+function volumesOf({ storage, volumes, machines }: Config): VolumeStoreSettings {
+  return { storage: storage.path, volumes, machines };
 }
 
 /** What is decided once, when the daemon starts. */

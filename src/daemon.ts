@@ -4,8 +4,10 @@ import { stateOperations } from "./control/operations.ts";
 import { ControlServer } from "./control/server.ts";
 import { defaultSocketPath } from "./control/socket-path.ts";
 import { packageVersion } from "./control/version.ts";
+import { volumeOperations } from "./control/volume-operations.ts";
 import { type ConfigReading, formatNotice, formatProblem, readConfig } from "./machine/config-file.ts";
 import { watchFile } from "./machine/config-watcher.ts";
+import type { MachineName } from "./machine/identifiers.ts";
 import { openDatabase, saveTimelines, Timelines } from "./state/database.ts";
 import { createLogger, type LogFormat, type Logger, type LogLevel, logEvents } from "./state/log.ts";
 import { Store } from "./state/store.ts";
@@ -66,7 +68,14 @@ class Daemon {
     for (const missing of appliance.missingFeatures) this.#logger.warn(`this kernel's io_uring lacks ${missing}`);
     const control = new ControlServer({
       path: this.#options.socket ?? defaultSocketPath(),
-      operations: stateOperations({ store: this.#store, version, machines: () => appliance.machines }),
+      operations: {
+        ...stateOperations({ store: this.#store, version, machines: () => appliance.machines }),
+        ...volumeOperations({
+          volumes: appliance.disks.operations,
+          transfers: appliance.disks.transfers,
+          reset: (machine, force) => appliance.disks.machines.reset(machine as MachineName, force),
+        }),
+      },
       onError: (operation, error) => this.#logger.error({ error }, `${operation}: ${sentence(error)}`),
     });
     const hangUp = (): void => this.#queueReload(appliance, true);
@@ -104,7 +113,7 @@ class Daemon {
       type: "config.loaded",
       file,
       machines: config.machines.map(({ name }) => name),
-      volumes: [...config.volumes.keys()],
+      volumes: [...new Set([...config.volumes.keys(), ...config.machines.flatMap(({ disks }) => disks)])],
     });
   }
 

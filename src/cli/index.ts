@@ -8,8 +8,9 @@ import { type Output, processOutput } from "./output.ts";
 import { addSchema } from "./schema.ts";
 import { addServe } from "./serve.ts";
 import { addStatus } from "./status.ts";
+import { addVolume } from "./volume.ts";
 
-const COMMANDS: readonly AddCommand[] = [addServe, addCheck, addStatus, addMachine, addEvents, addSchema];
+const COMMANDS: readonly AddCommand[] = [addServe, addCheck, addStatus, addMachine, addVolume, addEvents, addSchema];
 
 function program(context: Context): Command {
   const root = new Command("rackboot")

@@ -1,6 +1,7 @@
+import type { Command } from "commander";
 import type { MachineReport } from "../control/operations.ts";
 import { machineStatus } from "../state/state.ts";
-import { type AddCommand, client, examples, SOCKET_OPTION } from "./context.ts";
+import { type AddCommand, type Context, client, examples, SOCKET_OPTION } from "./context.ts";
 import { describeBoot } from "./explain.ts";
 import { age, json, type Output, table } from "./output.ts";
 import { machineRows, paintStatus } from "./status.ts";
@@ -15,6 +16,7 @@ interface Options {
 export const addMachine: AddCommand = (program, context) => {
   const { output } = context;
   const machine = program.command("machine").description("the machines of the rack");
+  addReset(machine, context);
 
   machine
     .command("list")
@@ -42,6 +44,26 @@ export const addMachine: AddCommand = (program, context) => {
       output.out(options.json === true ? json(machineJson(report)) : machineText(report, options.all === true, output));
     });
 };
+
+function addReset(machine: Command, { output }: Context): void {
+  machine
+    .command("reset")
+    .description("throw away the clones that a machine runs from, and make fresh ones of their origins")
+    .argument("<name>", "as under machines in the configuration")
+    .option("--force", "cut the machine off where it is connected")
+    .option("--json", "for programs")
+    .option(...SOCKET_OPTION)
+    .addHelpText("after", examples("rackboot machine reset uqbar", "rackboot machine reset --force uqbar"))
+    .action(async (name: string, options: Options & { readonly force?: boolean }) => {
+      const report = await client(options).call("machine.reset", { name, ...(options.force === true && { force: true }) });
+      output.out(
+        options.json === true
+          ? json(report)
+          : `${name} begins anew: ${report.volumes.join(", ")}
+`,
+      );
+    });
+}
 
 /** The part of the state that is about this machine. */
 function machineJson({ machine, state }: MachineReport): unknown {

@@ -61,6 +61,21 @@ export function age(ms: number): string {
   return `${Math.round(seconds / 86_400)} days`;
 }
 
+/** `3.4G`, `512M`, `0`: as much as fits a column, in powers of 1024. */
+export function amount(bytes: number): string {
+  for (const [unit, factor] of [
+    ["T", 1024 ** 4],
+    ["G", 1024 ** 3],
+    ["M", 1024 ** 2],
+    ["K", 1024],
+  ] as const) {
+    if (bytes < factor) continue;
+    const value = bytes / factor;
+    return `${value >= 100 ? Math.round(value) : Number(value.toFixed(1))}${unit}`;
+  }
+  return String(bytes);
+}
+
 /** Local time, to the second. */
 export function clock(atMs: number): string {
   const date = new Date(atMs - new Date(atMs).getTimezoneOffset() * 60_000);

@@ -4,6 +4,7 @@ import { currentBoot, type MachineStatus, machineStatus, type State } from "../s
 import { type AddCommand, client, examples, SOCKET_OPTION, untilInterrupted } from "./context.ts";
 import { age, type Colour, json, type Output, table } from "./output.ts";
 import { bootCell, transferCell, transfersOf } from "./timeline.ts";
+import { poolLine } from "./volume-text.ts";
 
 const WATCH_EVERY_MS = 1000;
 /** Cursor home, and erase what is below (ECMA-48, 8.3.21 and 8.3.39). */
@@ -53,6 +54,7 @@ export function statusText(report: StatusReport, output: Pick<Output, "paint">):
       return [name, output.paint(service.status === "up" ? "green" : "red", service.status), service.detail];
     }),
   );
+  if (state.pool !== undefined) parts.push(`\n${output.paint("bold", "Disks")}\n  ${poolLine(state.pool, output)}\n`);
   section("Machines", machineRows(report, output));
   section(
     "On their way",

@@ -7,6 +7,7 @@ export type ControlErrorCode =
   | "ERR_UNKNOWN_OPERATION"
   | "ERR_BAD_INPUT"
   | "ERR_NOT_FOUND"
+  | "ERR_REFUSED"
   | "ERR_TOO_LARGE"
   | "ERR_TOO_SLOW"
   | "ERR_INTERNAL";
@@ -30,6 +31,7 @@ export const HTTP_STATUS: Readonly<Record<ControlErrorCode, number>> = {
   ERR_UNKNOWN_OPERATION: 404,
   ERR_BAD_INPUT: 400,
   ERR_NOT_FOUND: 404,
+  ERR_REFUSED: 409,
   ERR_TOO_LARGE: 413,
   ERR_TOO_SLOW: 503,
   ERR_INTERNAL: 500,

@@ -1,3 +1,4 @@
+import type { Readable } from "node:stream";
 import { z } from "zod";
 import type { Ipv4 } from "../machine/identifiers.ts";
 import type { Machine } from "../machine/machine.ts";
@@ -5,11 +6,17 @@ import type { TimedEvent } from "../state/events.ts";
 import type { State } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
 import { ControlError } from "./errors.ts";
+import type { VolumeCalls, VolumeStreams } from "./volume-operations.ts";
 
 /** One thing that the daemon does when it is asked. Input is checked before the handler sees it. */
 export type Operation =
   | { readonly kind: "call"; readonly answer: (input: unknown) => Promise<unknown> }
-  | { readonly kind: "stream"; readonly follow: (input: unknown, signal: AbortSignal) => AsyncIterable<unknown> };
+  | { readonly kind: "stream"; readonly follow: (input: unknown, signal: AbortSignal) => AsyncIterable<unknown> }
+  | { readonly kind: "upload"; readonly follow: (input: unknown, body: Readable, signal: AbortSignal) => AsyncIterable<unknown> }
+  | { readonly kind: "download"; readonly send: (input: unknown, signal: AbortSignal, send: SendBody) => Promise<void> };
+
+/** Sends the answer's body; resolves when the caller has it. */
+export type SendBody = (body: AsyncIterable<Uint8Array>, sizeBytes: number) => Promise<void>;
 
 export type Operations = Readonly<Record<string, Operation>>;
 
@@ -32,14 +39,24 @@ export function stream<I, O>(input: z.ZodType<I>, handle: (input: I, signal: Abo
   return { kind: "stream", follow: (raw, signal) => handle(checked(input, raw), signal) };
 }
 
+/** As {@link stream}, with octets that the caller sends while it reads what comes back. */
+export function upload<I, O>(input: z.ZodType<I>, handle: (input: I, body: Readable, signal: AbortSignal) => AsyncIterable<O>): Operation {
+  return { kind: "upload", follow: (raw, body, signal) => handle(checked(input, raw), body, signal) };
+}
+
+/** An operation that answers with octets; it throws before it sends, or breaks off. */
+export function download<I>(input: z.ZodType<I>, handle: (input: I, signal: AbortSignal, send: SendBody) => Promise<void>): Operation {
+  return { kind: "download", send: (raw, signal, send) => handle(checked(input, raw), signal, send) };
+}
+
 /** What the operations answer, for typed clients. Numbers without end (an infinite lease) are null in JSON. */
-export interface Calls {
+export interface Calls extends VolumeCalls {
   readonly status: { readonly input: Readonly<Record<string, never>>; readonly output: StatusReport };
   readonly "machine.list": { readonly input: Readonly<Record<string, never>>; readonly output: readonly Machine[] };
   readonly "machine.show": { readonly input: { readonly name: string }; readonly output: MachineReport };
 }
 
-export interface Streams {
+export interface Streams extends VolumeStreams {
   readonly events: { readonly input: Readonly<Record<string, never>>; readonly output: TimedEvent };
 }
 

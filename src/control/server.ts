@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { connect } from "node:net";
 import { dirname } from "node:path";
 import { ControlError, HTTP_STATUS } from "./errors.ts";
-import type { Operations } from "./operations.ts";
+import type { Operations, SendBody } from "./operations.ts";
 
 export interface ControlServerOptions {
   readonly path: string;
@@ -13,9 +13,12 @@ export interface ControlServerOptions {
   readonly onError?: (operation: string, error: unknown) => void;
 }
 
+const OCTETS = "application/octet-stream";
+/** The input of an operation whose body is octets: JSON, percent-encoded. */
+export const INPUT_HEADER = "rackboot-input";
 const MAX_BODY_OCTETS = 1024 * 1024;
 const MAX_CONNECTIONS = 64;
-/** For a request to arrive whole; answers may take as long as they like. */
+/** For a request's head and its JSON to arrive whole; octets and answers may take as long as they like. */
 const REQUEST_TIMEOUT_MS = 10_000;
 /** sockaddr_un has 108 octets, the last of which is NUL. */
 const MAX_PATH_OCTETS = 107;
@@ -23,9 +26,10 @@ const MAX_PATH_OCTETS = 107;
 /**
  * The daemon's local API: HTTP on a Unix socket that only its owner may open.
  *
- *     POST /v1/<operation>   input as JSON
+ *     POST /v1/<operation>        input as JSON; where the body is octets, in the header Rackboot-Input
  *     200 application/json        { "result": ... }
  *     200 application/x-ndjson    one JSON value a line, for operations that go on
+ *     200 application/octet-stream
  *     4xx, 5xx                    { "error": { "code", "message" } }; in a stream, as its last line
  */
 export class ControlServer {
@@ -34,7 +38,7 @@ export class ControlServer {
 
   constructor(options: ControlServerOptions) {
     this.#options = options;
-    this.#server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
+    this.#server = createServer({ requestTimeout: 0, headersTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
       void this.#handle(request, response);
     });
     this.#server.maxConnections = MAX_CONNECTIONS;
@@ -86,15 +90,21 @@ export class ControlServer {
       if (request.method !== "POST" || operation === undefined) {
         throw new ControlError("ERR_UNKNOWN_OPERATION", `this daemon has no operation ${request.method} ${request.url}`);
       }
+      if (operation.kind === "upload") {
+        const input = parseInput(decodeURIComponent(String(request.headers[INPUT_HEADER] ?? "{}")));
+        return await follow(response, (signal) => operation.follow(input, request, signal));
+      }
       const input = await readBody(request);
       if (operation.kind === "call") return answer(response, 200, { result: await operation.answer(input) });
+      if (operation.kind === "download") return await sendOctets(response, (signal, send) => operation.send(input, signal, send));
       await follow(response, (signal) => operation.follow(input, signal));
     } catch (error) {
       const known =
         error instanceof ControlError ? error : new ControlError("ERR_INTERNAL", "the daemon failed to do this; its log says why");
       if (known !== error) this.#options.onError?.(name, error);
       const body = { error: { code: known.code, message: known.message } };
-      if (response.headersSent) response.end(`${JSON.stringify(body)}\n`);
+      if (response.headersSent && response.getHeader("Content-Type") === OCTETS) response.destroy();
+      else if (response.headersSent) response.end(`${JSON.stringify(body)}\n`);
       else answer(response, HTTP_STATUS[known.code], body);
     }
   }
@@ -129,17 +139,38 @@ function isAlive(path: string): Promise<boolean> {
 async function readBody(request: IncomingMessage): Promise<unknown> {
   const chunks: Buffer[] = [];
   let octets = 0;
+  request.setTimeout(REQUEST_TIMEOUT_MS, () => request.destroy());
   for await (const chunk of request as AsyncIterable<Buffer>) {
     octets += chunk.length;
     if (octets > MAX_BODY_OCTETS) throw new ControlError("ERR_TOO_LARGE", `a request has at most ${MAX_BODY_OCTETS} octets`);
     chunks.push(chunk);
   }
-  if (octets === 0) return {};
+  request.setTimeout(0);
+  return octets === 0 ? {} : parseInput(Buffer.concat(chunks).toString("utf8"));
+}
+
+function parseInput(text: string): unknown {
   try {
-    return JSON.parse(Buffer.concat(chunks).toString("utf8"));
+    return JSON.parse(text);
   } catch {
-    throw new ControlError("ERR_BAD_INPUT", "the request's body is not JSON");
+    throw new ControlError("ERR_BAD_INPUT", "the request's input is not JSON");
   }
+}
+
+/** The length is told, so that a caller sees where an answer was broken off. */
+async function sendOctets(response: ServerResponse, run: (signal: AbortSignal, send: SendBody) => Promise<void>): Promise<void> {
+  const gone = new AbortController();
+  response.once("close", () => gone.abort());
+  await run(gone.signal, async (body, sizeBytes) => {
+    response.writeHead(200, { "Content-Type": OCTETS, "Content-Length": sizeBytes });
+    for await (const chunk of body) {
+      if (!response.write(chunk)) await once(response, "drain", { signal: gone.signal });
+    }
+    response.end();
+  }).catch((cause: unknown) => {
+    // Who left hears nothing, and nothing went wrong.
+    if (!gone.signal.aborted) throw cause;
+  });
 }
 
 function answer(response: ServerResponse, status: number, body: unknown): void {

@@ -47,6 +47,8 @@ export interface IscsiServerParts {
   readonly volumes: ServedVolumes;
   readonly secretsFor: (machine: MachineName) => ChapSecrets | undefined;
   readonly random: (octets: number) => Uint8Array;
+  /** Resolves when the machine's disks are what this login shall see; absent: they always are. Must not reject. */
+  readonly ready?: (machine: MachineName) => Promise<void>;
   readonly emit: Emit;
 }
 
@@ -217,7 +219,9 @@ export class IscsiServer {
       this.#answerLogin(connection, { ...refusal, refusal: { reason, ...names } });
     };
     if (admission.kind === "full") return refused(LOGIN_STATUS.outOfResources, admission.reason);
-    // While the predecessor ended, the configuration may have changed.
+    if (done.machine !== undefined) await this.#parts.ready?.(done.machine.name);
+    if (this.#connections.get(connection.id)?.phase.kind !== "admitting") return;
+    // While the predecessor ended, or a disk was made, the configuration may have changed.
     const machine = done.machine && this.#rack.byTarget(done.machine.target);
     if (done.machine !== undefined && (machine === undefined || !keepsAccess(done.machine, machine, done.initiator))) {
       return refused(LOGIN_STATUS.targetRemoved, "the machine left the configuration, or its access changed");

@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import type { Config, VolumeConfig } from "./config.ts";
-import { closest, formatPath, type Issue, type KeyPath } from "./config-problems.ts";
+import { formatPath, type Issue, type KeyPath } from "./config-problems.ts";
 import type { MachineEntry, RackbootFile } from "./config-schema.ts";
 import { formatSize } from "./config-values.ts";
 import { type Ipv4, type Iqn, inlineVolumeName, ipv4ToNumber, type MachineName, parseIqn, type VolumeName } from "./identifiers.ts";
@@ -255,15 +255,10 @@ function checkMachines(config: Config, file: RackbootFile, issues: Issue[]): voi
 function checkDisks(config: Config, machine: Machine, at: (...more: KeyPath) => KeyPath, claim: Claim, issues: Issue[]): void {
   for (const [lun, name] of machine.disks.entries()) {
     const volume = config.volumes.get(name);
-    if (volume === undefined) {
-      const likely = closest(name, config.volumes.keys());
-      const allowed = likely === undefined ? "a volume named under volumes, or one written here" : `${likely} (did you mean that?)`;
-      issues.push({ path: at("disks", lun), allowed, found: `"${name}", which no volume is called` });
-      continue;
-    }
     if (machine.disks.indexOf(name) !== lun)
       issues.push({ path: at("disks", lun), allowed: "every volume once", found: `"${name}" a second time` });
-    else if (!volume.shared && !volume.readOnly) {
+    // What only the store knows is checked when it is opened.
+    else if (volume !== undefined && !volume.shared && !volume.readOnly) {
       claim("a volume", name, machine.name, at("disks", lun), ", or one with shared: true or read-only: true");
     }
   }
@@ -274,7 +269,7 @@ function checkDisks(config: Config, machine: Machine, at: (...more: KeyPath) => 
       found: "disk, on a machine without disks",
     });
   }
-  if (machine.ephemeral && !machine.disks.some((name) => config.volumes.get(name)?.source.kind === "clone")) {
+  if (machine.ephemeral && !machine.disks.some((name) => (config.volumes.get(name)?.source.kind ?? "clone") === "clone")) {
     issues.push({
       path: at("ephemeral"),
       allowed: "false, or a disk that is a clone to start from",

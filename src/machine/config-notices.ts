@@ -1,5 +1,5 @@
 import type { Config } from "./config.ts";
-import { formatPath, type KeyPath } from "./config-problems.ts";
+import { closest, formatPath, type KeyPath } from "./config-problems.ts";
 import { formatDuration } from "./config-values.ts";
 
 /** Something that is allowed, and that its author may want to know. */
@@ -20,7 +20,6 @@ const NOT_YET_USED: readonly Unused[] = [
   { path: ["network", "manage"], when: [true] },
   { path: ["dhcp", "unknown"], when: ["pending"] },
   { path: ["tftp", "upload"] },
-  { path: ["machines", "*", "ephemeral"], when: [true] },
   { path: ["machines", "*", "boot", "install"] },
   { path: ["machines", "*", "boot", "rescue"] },
   { path: ["machines", "*", "boot", "uki"] },
@@ -52,6 +51,13 @@ export function noticesOf(content: unknown, config: Config): readonly NoticeAt[]
     const path = ["machines", machine.name];
     if (serves && machine.address === undefined && dhcp.range === undefined) {
       notices.push({ path, message: `machine ${machine.name} gets no address: it has no reservation, and there is no dhcp.range` });
+    }
+    for (const [lun, disk] of machine.disks.entries()) {
+      if (config.volumes.has(disk)) continue;
+      const likely = closest(disk, config.volumes.keys());
+      const hint = likely === undefined ? "" : ` (did you mean ${likely}?)`;
+      const message = `no volume is called ${disk} here${hint}; the store must have it, from "rackboot volume create" or "clone"`;
+      notices.push({ path: [...path, "disks", lun], message });
     }
     const { boot } = machine;
     if (boot.kind === "kernel" && !/(^|\s)root=/.test(`${boot.arguments} ${machine.arguments}`)) {

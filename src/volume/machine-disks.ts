@@ -10,8 +10,14 @@ export interface MachineLives {
   isConnected(name: MachineName): boolean;
   /** Drops its sessions; resolves when nothing of them is in flight. */
   fence(name: MachineName, reason: string): Promise<void>;
-  /** The boot that goes on, and whether it has used a disk yet; undefined where none is known. */
-  currentBoot(name: MachineName): { readonly number: number; readonly hasLoggedIn: boolean } | undefined;
+  /** Undefined where none is known. */
+  currentBoot(name: MachineName): CurrentBoot | undefined;
+}
+
+/** The boot that goes on, and whether it has used a disk yet. */
+export interface CurrentBoot {
+  readonly number: number;
+  readonly hasLoggedIn: boolean;
 }
 
 /**
@@ -89,7 +95,7 @@ export class MachineDisks {
         else await this.#store.ensure(disk, boot);
       } catch (cause) {
         // What is on it belongs to the boot before: no disk is better than that one.
-        await this.#store.withhold(disk, (cause as Error).message);
+        await this.#store.withhold(disk, (cause as Error).message).catch(() => undefined);
       }
     }
   }

@@ -80,6 +80,10 @@ export class VolumeStore implements Serving {
     this.#making = { snapshots, clones: new Clones(this.#library, snapshots, this) };
   }
 
+  get isOpen(): boolean {
+    return this.#library !== undefined;
+  }
+
   /** Throws before {@link recover}. */
   get library(): Library {
     if (this.#library === undefined) throw new VolumeError("the volume store is not open yet");

@@ -30,7 +30,6 @@ describe("a good file", () => {
     await expect(reading.config).toMatchFileSnapshot("every-key.config.txt");
     expect(reading.notices.map(formatNotice)).toMatchInlineSnapshot(`
       [
-        "/etc/rackboot/rackboot.yaml:51:16: machines.tlon.ephemeral: true is accepted but not yet used",
         "/etc/rackboot/rackboot.yaml:59:57: machines.tertius.boot.install is accepted but not yet used",
         "/etc/rackboot/rackboot.yaml:60:55: machines.mejnas.boot.rescue is accepted but not yet used",
         "/etc/rackboot/rackboot.yaml:61:54: machines.axaxaxas.boot.uki is accepted but not yet used",
@@ -82,6 +81,20 @@ describe("a good file", () => {
       hostname: "uqbar",
     });
     expect([...config.volumes.keys()]).toEqual(["uqbar/0"]);
+  });
+
+  it("may name a disk that only the store knows, and is told so in case it was a slip", () => {
+    const text = `${NETWORK}volumes: { uqbar-root: { size: 1G } }
+machines:
+  uqbar: { mac: "52:54:00:16:00:10", disks: [uqbar-rot, tlon] }
+`;
+    expect(accepted(parseConfig(text, "x.yaml")).notices.map(formatNotice)).toMatchInlineSnapshot(`
+      [
+        "x.yaml:4:3: machine uqbar gets no address: it has no reservation, and there is no dhcp.range",
+        "x.yaml:4:46: no volume is called uqbar-rot here (did you mean uqbar-root?); the store must have it, from "rackboot volume create" or "clone"",
+        "x.yaml:4:57: no volume is called tlon here; the store must have it, from "rackboot volume create" or "clone"",
+      ]
+    `);
   });
 
   it("says what is not yet used, and what may surprise", () => {
