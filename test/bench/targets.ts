@@ -24,7 +24,7 @@ export interface Target {
   /** The load generator's words for where it is. */
   readonly words: readonly string[];
   readonly pid: number;
-  /** The last lines that it printed: its side of a failure. */
+  /** The last line that it printed: its side of a failure. */
   readonly lastWords: () => string;
   readonly stop: () => Promise<void>;
 }
@@ -199,7 +199,7 @@ export async function startTarget(name: TargetName, files: readonly string[], op
       name,
       words: ["--port", String(port), "--target", `${PREFIX}:disk${files.length > 1 ? "%" : "0"}`, ...words],
       pid: process.pid,
-      lastWords: () => process.output.tail(3),
+      lastWords: () => process.output.tail(1),
       stop,
     };
   } catch (error) {
