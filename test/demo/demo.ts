@@ -4,7 +4,7 @@ import { join, relative } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { Listr, type ListrTask } from "listr2";
-import { currentBoot } from "../../src/state/state.ts";
+import { currentBoot, machineStatus } from "../../src/state/state.ts";
 import { RACKBOOT } from "../harness/daemon.ts";
 import { ensureGuest, type Guest } from "../harness/guest.ts";
 import { BOOT_TIMEOUT_MS, type QemuMachine } from "../harness/qemu.ts";
@@ -172,7 +172,8 @@ ${kept ? lookFurtherNow(rack) : lookFurtherLater()}
 }
 
 async function isUp(rack: TestRack): Promise<boolean> {
-  return currentBoot((await rack.daemon.status()).state, UQBAR.name)?.outcome === "up";
+  const { state } = await rack.daemon.status();
+  return currentBoot(state, UQBAR.name)?.outcome === "up" && machineStatus(state, UQBAR.name) === "up";
 }
 
 /** Commands with what they show, in two columns. */
