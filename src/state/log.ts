@@ -133,6 +133,8 @@ export interface LogOptions {
 /** Lines for people, or one JSON object a line with the event's fields. */
 export function createLogger(options: LogOptions): Logger {
   const base = { level: options.level, base: null, timestamp: pino.stdTimeFunctions.isoTime };
+  // A full disk or a reader that left ends the log, not the daemon.
+  options.destination.on("error", () => undefined);
   if (options.format === "json") return pino({ ...base, formatters: { level: (label) => ({ level: label }) } }, options.destination);
   const stream = pretty({
     destination: options.destination,
