@@ -151,6 +151,16 @@ describe("a daemon that runs", () => {
     expect(sentences).toContain(`INFO: configuration ${daemon.config}: 1 machine, 1 volume`);
   });
 
+  it.each(["text", "json"])("goes on when nobody can take its log any more: %s", async (format) => {
+    daemon.write(RACK);
+    const mute = ["sh", "-c", 'exec "$@" 2>/dev/full', "sh"];
+    const process = new BackgroundProcess(resources, daemon.command(["--log-format", format]), { prefix: mute });
+    await expect.poll(() => daemon.status().then(({ state }) => state.daemon.phase, String), { timeout: 15_000 }).toBe("ready");
+    await run(["iscsi-inq", `iscsi://${daemon.portal}/iqn.2026-01.lan.rackboot:nobody/0`]);
+    expect(await daemon.happened("iscsi.refused")).toBe(1);
+    expect(await process.stop()).toEqual({ code: 0, signal: null });
+  });
+
   it("serves nothing from outside of what a machine may read", async () => {
     const root = join(daemon.folder, "extra");
     mkdirSync(root);

@@ -77,16 +77,16 @@ export class LoopbackDaemon {
   /** `prefix` are words before the command, such as those that enter a namespace. Resolves when it serves; throws with its last words. */
   async start(prefix: readonly string[] = [], options: readonly string[] = []): Promise<void> {
     mkdirSync(this.storage, { recursive: true });
-    this.#process = new BackgroundProcess(this.#resources, this.#command(options), { prefix });
+    this.#process = new BackgroundProcess(this.#resources, this.command(options), { prefix });
     await this.#process.output.waitFor(/: ready$/m, READY_TIMEOUT_MS);
   }
 
   /** For a daemon that must not start: runs it to its end. */
   refusal(prefix: readonly string[] = []): Promise<Result> {
-    return run(this.#command([]), { prefix, timeoutMs: READY_TIMEOUT_MS });
+    return run(this.command(), { prefix, timeoutMs: READY_TIMEOUT_MS });
   }
 
-  #command(options: readonly string[]): readonly string[] {
+  command(options: readonly string[] = []): readonly string[] {
     return [process.execPath, "--no-warnings", RACKBOOT, "serve", "--config", this.config, "--socket", this.socket, ...options];
   }
 
