@@ -25,6 +25,7 @@ build: $(STAMPS)/npm ## Build the daemon and its native part into dist/
 	@test/setup/packages.sh build
 	@npm run --silent build
 	@$(MAKE) --no-print-directory -C src/native
+	@$(MAKE) --no-print-directory -C src/native/look
 
 .PHONY: lint
 lint: $(STAMPS)/npm ## Check types, style, import layers and C++ formatting
@@ -57,3 +58,4 @@ bench: build ## Our target, tgt and istgt side by side: rates and processor time
 clean: ## Remove what was built
 	rm -rf dist
 	@$(MAKE) --no-print-directory -C src/native clean
+	@$(MAKE) --no-print-directory -C src/native/look clean

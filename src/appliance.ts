@@ -1,8 +1,12 @@
 import { randomBytes } from "node:crypto";
 import { availableParallelism, networkInterfaces } from "node:os";
 import type { DatabaseSync } from "node:sqlite";
+import { DiskBoots } from "./boot/disk/disk-boots.ts";
+import { DiskLooks } from "./boot/disk/looks.ts";
+import { DiskMemories } from "./boot/disk/memory-store.ts";
 import { Downloads } from "./boot/downloads.ts";
 import type { ServerFacts } from "./boot/facts.ts";
+import { LoaderInspector } from "./boot/file-system.ts";
 import { type FoundLoaders, findLoaders } from "./boot/loaders.ts";
 import { bootOffer } from "./boot/offer.ts";
 import { OpenFiles } from "./boot/open-files.ts";
@@ -53,6 +57,7 @@ export class Appliance {
   readonly #plane: DataPlane;
   readonly #disks: Disks;
   readonly #iscsi: IscsiServer;
+  readonly #diskBoots: DiskBoots;
   readonly #resolver: BootResolver;
   readonly #dhcp: DhcpServer;
   readonly #tftp: TftpServer;
@@ -99,7 +104,23 @@ export class Appliance {
       random: randomBytes,
       emit,
     });
-    this.#resolver = new BootResolver(this.#resolverSettings());
+    const inspector = new LoaderInspector();
+    this.#diskBoots = new DiskBoots({
+      looks: new DiskLooks(),
+      memories: new DiskMemories(database),
+      inspector,
+      pathOf: async (machine, volume) => {
+        await this.#disks.machines.ready(machine);
+        return this.#disks.store.get(volume)?.path;
+      },
+      bootOf: (machine) => {
+        const boot = this.#boots.current(machine);
+        return boot === undefined || boot.reached.has("up") ? undefined : boot.number;
+      },
+      firstDiskOf: (machine) => this.#rack.byName(machine)?.disks[0],
+      emit,
+    });
+    this.#resolver = new BootResolver(this.#resolverSettings(), inspector);
     this.#dhcp = new DhcpServer({
       config,
       rack: this.#rack,
@@ -125,6 +146,7 @@ export class Appliance {
 
     const timelines = new Timelines(database);
     store.restore(timelines.load());
+    store.subscribe((event) => this.#diskBoots.handle(event));
     this.#boots = followBoots(store, {
       loaderBegins: config.dhcp.mode !== "server",
       lastNumber: timelines.lastNumber(),
@@ -135,6 +157,11 @@ export class Appliance {
   /** Those of the configuration in force. */
   get machines(): readonly Machine[] {
     return this.#rack.machines;
+  }
+
+  /** What machines boot from their disks, for the control API. */
+  get diskBoots(): DiskBoots {
+    return this.#diskBoots;
   }
 
   /** What a person does with disks, for the control API. */
@@ -220,6 +247,7 @@ export class Appliance {
   #forgetLastBoot(name: MachineName): void {
     void this.#disks.machines.begin(name);
     const machine = this.#rack.byName(name);
+    if (machine !== undefined) void this.#diskBoots.prepare(machine);
     const addresses = [machine?.address, ...(machine?.macs.map((mac) => this.#dhcp.addressOf(mac)) ?? [])];
     for (const address of new Set(addresses)) {
       if (address === undefined) continue;
@@ -256,6 +284,7 @@ export class Appliance {
       loaders: this.#loaders,
       ...(root !== undefined && { root }),
       isMachine: (name) => this.#rack.byName(name as MachineName) !== undefined,
+      diskPlan: (machine) => this.#diskBoots.plan(machine),
     };
   }
 

@@ -2,6 +2,8 @@ import { readdir, readFile, realpath, stat } from "node:fs/promises";
 import { join, sep } from "node:path";
 import type { FileRole } from "../state/events.ts";
 import type { BootFile } from "./files.ts";
+import { type LoaderTraits, loaderTraits } from "./loader-traits.ts";
+import type { FileOrigin } from "./plan.ts";
 
 /** The regular file at `path`, symbolic links followed; `undefined` where there is none or it may not be looked at. */
 export async function fileAt(path: string, role: FileRole): Promise<BootFile | undefined> {
@@ -12,6 +14,11 @@ export async function fileAt(path: string, role: FileRole): Promise<BootFile | u
   } catch {
     return undefined;
   }
+}
+
+/** The octets behind an origin, if they are there. */
+export async function fileOf(origin: FileOrigin, role: FileRole): Promise<BootFile | undefined> {
+  return origin.kind === "path" ? fileAt(origin.path, role) : { kind: "disk", role, sizeBytes: origin.sizeBytes, open: origin.open };
 }
 
 /** As {@link fileAt}, below `folder`: what a symbolic link leads out of the folder to is not there. */
@@ -36,16 +43,6 @@ const MAX_LOADER_BYTES = 64 * 1024 * 1024;
 /** Loaders remembered; a rack uses a handful. */
 const MAX_REMEMBERED = 64;
 
-export interface LoaderTraits {
-  /** GRUB with its tftp module: only tftp.c asks for a blksize. */
-  readonly network: boolean;
-  /** GRUB with its http module. */
-  readonly http: boolean;
-  readonly shim: boolean;
-  /** Debian's certificate authority is in it: as the issuer of its signature, or as the vendor whose GRUB this shim accepts. */
-  readonly debian: boolean;
-}
-
 /** What a boot loader's own octets tell of it, remembered until the file changes. */
 export class LoaderInspector {
   readonly #known = new Map<string, LoaderTraits>();
@@ -57,14 +54,7 @@ export class LoaderInspector {
       const key = `${path}\0${ino}:${mtimeMs}:${size}`;
       const known = this.#known.get(key);
       if (known !== undefined) return known;
-      const octets = await readFile(path);
-      const traits: LoaderTraits = {
-        network: octets.includes("blksize"),
-        http: octets.includes("HTTP/1.1"),
-        // Every shim since 15.3 names itself in its .sbat section.
-        shim: octets.includes("UEFI shim,shim"),
-        debian: octets.includes("Debian Secure Boot"),
-      };
+      const traits = loaderTraits(await readFile(path));
       if (this.#known.size >= MAX_REMEMBERED) this.#known.clear();
       this.#known.set(key, traits);
       return traits;

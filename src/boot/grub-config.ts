@@ -1,7 +1,7 @@
 import type { Machine } from "../machine/machine.ts";
 import type { ServerFacts } from "./facts.ts";
 import { kernelLine, serialConsole } from "./kernel-line.ts";
-import type { BootEntry, BootPlan } from "./plan.ts";
+import type { BootEntry, BootPlan, PlannedFile } from "./plan.ts";
 
 /** What is known of the GRUB that will read the configuration. */
 export interface GrubAbilities {
@@ -13,30 +13,49 @@ export interface GrubAbilities {
 const MENU_SECONDS = 2;
 /** For a person to read why it did not work, before the machine tries again. */
 const RETRY_SECONDS = 30;
+/** Lines of explanation that fit a screen below the rest. */
+const MAX_NOTES_SHOWN = 16;
 
-/** The grub.cfg of one machine. Every line ends with a newline; nothing that a configuration holds is read as GRUB's language. */
+/**
+ * The grub.cfg of one machine. Every line ends with a newline; nothing that a configuration or a disk holds is read as GRUB's
+ * language.
+ */
 export function grubConfig(machine: Machine, plan: BootPlan, facts: ServerFacts, grub: GrubAbilities): string {
-  switch (plan.kind) {
-    case "kernel":
-      return lines([
-        ...head(machine),
-        ...terminal(plan.entries.flatMap((entry) => kernelLine(machine, entry.arguments, facts))),
-        `set default=${quote(plan.entries[0].id)}`,
-        `set timeout=${MENU_SECONDS}`,
-        "set timeout_style=countdown",
-        ...plan.entries.flatMap((entry) => menuEntry(machine, entry, facts, grub)),
-      ]);
-    case "local":
-      return lines([...head(machine), say("this machine boots from its own disk"), "exit"]);
-    case "sanboot":
-      return lines([...head(machine), ...dead("this machine boots the loader on its iSCSI disk, which needs iPXE and not GRUB")]);
-    case "nothing":
-      return lines([...head(machine), ...dead(plan.reason)]);
-  }
+  return lines([
+    `# ${machine.name}: written by rackboot at each request.`,
+    say(`this is ${machine.name}`),
+    ...body(machine, plan, facts, grub),
+  ]);
 }
 
-function head(machine: Machine): string[] {
-  return [`# ${machine.name}: written by rackboot at each request.`, say(`this is ${machine.name}`)];
+function body(machine: Machine, plan: BootPlan, facts: ServerFacts, grub: GrubAbilities): string[] {
+  switch (plan.kind) {
+    case "kernel": {
+      const words = plan.entries.map((entry) => kernelLine(machine, entry.arguments, facts));
+      return [
+        ...terminal(words[plan.defaultIndex] ?? []),
+        // GRUB takes a number before any identifier or title, and those of a disk may be anything.
+        `set default=${plan.defaultIndex}`,
+        `set timeout=${MENU_SECONDS}`,
+        "set timeout_style=countdown",
+        ...plan.notes.slice(0, MAX_NOTES_SHOWN).map(say),
+        ...plan.entries.flatMap((entry, index) => menuEntry(machine, entry, words[index] ?? [], devices(facts, grub))),
+      ];
+    }
+    case "uki": {
+      const file = pathOf(machine, plan.file);
+      return [
+        ...firstOf(devices(facts, grub), [`chainloader ${file}`], "starting Linux"),
+        ...dead("could not load the unified kernel image"),
+      ];
+    }
+    case "local":
+      return [say("this machine boots from its own disk"), "exit"];
+    case "sanboot":
+      return dead("this machine boots the loader on its iSCSI disk, which needs iPXE and not GRUB");
+    case "nothing":
+      return [say(plan.reason), ...plan.notes.slice(0, MAX_NOTES_SHOWN).map(say), ...dead("it is looked at again at the next try")];
+  }
 }
 
 /** GRUB writes where the kernel will write. Firmware that copies its screen to the serial port would show both twice. */
@@ -52,25 +71,38 @@ function terminal(words: readonly string[]): string[] {
   ];
 }
 
-function menuEntry(machine: Machine, entry: BootEntry, facts: ServerFacts, grub: GrubAbilities): string[] {
-  const words = kernelLine(machine, entry.arguments, facts).map(quote).join(" ");
-  const kernel = `/${machine.name}/${entry.kernel.name}`;
-  const initrd = `/${machine.name}/${entry.initrd.name}`;
+function menuEntry(machine: Machine, entry: BootEntry, words: readonly string[], from: readonly string[]): string[] {
+  const initrds = entry.initrds.map((file) => pathOf(machine, file)).join(" ");
+  const steps = [
+    `linux ${[pathOf(machine, entry.kernel), ...words.map(quote)].join(" ")}`,
+    ...(entry.devicetree === undefined ? [] : [`devicetree ${pathOf(machine, entry.devicetree)}`]),
+    ...(initrds === "" ? [] : [`initrd ${initrds}`]),
+  ];
   return [
-    `menuentry ${quote(entry.title)} --id ${quote(entry.id)} {`,
-    `  for server in ${devices(facts, grub).map(quote).join(" ")}; do`,
-    `    echo "rackboot: loading kernel $server${kernel}"`,
-    `    if linux $server${kernel} ${words}; then`,
-    `      echo "rackboot: loading initramfs $server${initrd}"`,
-    `      if initrd $server${initrd}; then`,
-    `        ${say("starting Linux")}`,
-    "        boot",
-    "      fi",
-    "    fi",
-    "  done",
-    ...dead(`could not load ${entry.title}`).map((line) => `  ${line}`),
+    `menuentry ${quote(entry.title)} {`,
+    ...[...firstOf(from, steps, "starting Linux"), ...dead(`could not load ${entry.title}`)].map((line) => `  ${line}`),
     "}",
   ];
+}
+
+/** Boots from the first server from which every step succeeds. */
+function firstOf(servers: readonly string[], steps: readonly string[], then: string): string[] {
+  const inner = steps.reduceRight<string[]>(
+    (rest, step) => [
+      // The arguments of a kernel are its own to show.
+      `echo "rackboot: loading ${step.split(" ", 2).join(" ")}"`,
+      `if ${step}; then`,
+      ...rest.map((line) => `  ${line}`),
+      "fi",
+    ],
+    [say(then), "boot"],
+  );
+  return [`for server in ${servers.map(quote).join(" ")}; do`, ...inner.map((line) => `  ${line}`), "done"];
+}
+
+/** Names of files are ours, and need no quotes. */
+function pathOf(machine: Machine, file: PlannedFile): string {
+  return `$server/${machine.name}/${file.name}`;
 }
 
 /** The server by each protocol that this GRUB has, the fastest first. GRUB speaks TFTP with port 69 only. */

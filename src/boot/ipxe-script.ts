@@ -5,6 +5,8 @@ import { type BootEntry, type BootPlan, rootPath } from "./plan.ts";
 
 /** For a person to read why it did not work, before the machine tries again. */
 const RETRY_SECONDS = 30;
+/** Lines of explanation that fit a screen below the rest. */
+const MAX_NOTES_SHOWN = 16;
 /** The setting that stands for a dollar sign which iPXE is not to expand. */
 const DOLLAR: string = "$".concat("{dollar}");
 
@@ -27,7 +29,11 @@ export function ipxeScript(machine: Machine, plan: BootPlan, facts: ServerFacts)
 function body(machine: Machine, plan: BootPlan, facts: ServerFacts): string[] {
   switch (plan.kind) {
     case "kernel":
-      return bootEntry(machine, plan.entries[0], facts);
+      return [...plan.notes.map(say), ...bootEntry(machine, plan.entries[plan.defaultIndex] ?? plan.entries[0], facts)];
+    case "uki": {
+      const image = `/${machine.name}/${plan.file.name}`;
+      return [...fetchAs("kernel", "linux.efi", image, "", facts), "echo rackboot: starting Linux", "boot || goto failed"];
+    }
     case "sanboot":
       return [
         "echo rackboot: starting the boot loader on the iSCSI disk",
@@ -36,21 +42,33 @@ function body(machine: Machine, plan: BootPlan, facts: ServerFacts): string[] {
     case "local":
       return ["echo rackboot: this machine boots from its own disk", "exit"];
     case "nothing":
-      return [`echo rackboot: ${text(plan.reason)}`, "goto failed"];
+      return [say(plan.reason), ...plan.notes.slice(0, MAX_NOTES_SHOWN).map(say), "goto failed"];
   }
 }
 
 function bootEntry(machine: Machine, entry: BootEntry, facts: ServerFacts): string[] {
-  const kernel = `/${machine.name}/${entry.kernel.name}`;
-  const initrd = `/${machine.name}/${entry.initrd.name}`;
-  // The kernel's EFI stub asks iPXE for the initramfs by this name; a BIOS kernel passes the word over.
-  const words = ["initrd=initrd", ...kernelLine(machine, entry.arguments, facts)].map(word).join(" ");
+  const initrds = entry.initrds.map(({ name }, index) => ({
+    as: index === 0 ? "initrd" : `initrd-${index}`,
+    path: `/${machine.name}/${name}`,
+  }));
+  // The kernel's EFI stub asks iPXE for the initramfs by these names; a BIOS kernel passes the words over.
+  const words = [...initrds.map(({ as }) => `initrd=${as}`), ...kernelLine(machine, entry.arguments, facts)].map(word).join(" ");
   return [
-    `kernel --name vmlinuz ${httpUrl(facts, kernel)} ${words} || kernel --name vmlinuz ${tftpUrl(facts, kernel)} ${words} || goto failed`,
-    `initrd --name initrd ${httpUrl(facts, initrd)} || initrd --name initrd ${tftpUrl(facts, initrd)} || goto failed`,
+    ...fetchAs("kernel", "vmlinuz", `/${machine.name}/${entry.kernel.name}`, words, facts),
+    ...initrds.flatMap(({ as, path }) => fetchAs("initrd", as, path, "", facts)),
     "echo rackboot: starting Linux",
     "boot || goto failed",
   ];
+}
+
+/** Over HTTP, and over TFTP where that fails. */
+function fetchAs(command: "kernel" | "initrd", as: string, path: string, words: string, facts: ServerFacts): string[] {
+  const from = (url: string): string => `${command} --name ${as} ${url}${words === "" ? "" : ` ${words}`}`;
+  return [`${from(httpUrl(facts, path))} || ${from(tftpUrl(facts, path))} || goto failed`];
+}
+
+function say(sentence: string): string {
+  return `echo rackboot: ${text(sentence)}`;
 }
 
 /** iPXE hands the line on as it stands, and the kernel takes a quoted word as one. */

@@ -2,7 +2,14 @@ import { existsSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import type { FirmwareKind } from "../machine/firmware.ts";
 import type { Machine } from "../machine/machine.ts";
-import type { NamedFile } from "./plan.ts";
+import { type Architecture, UKI_NAME } from "./plan.ts";
+
+/** A boot loader of this system, by the name that firmware asks for it by. */
+export interface LoaderFile {
+  readonly name: string;
+  /** Absolute. */
+  readonly path: string;
+}
 
 /** The network GRUB that Debian's shim accepts; the one on a disk's ESP has no network. */
 export const DEBIAN_NETWORK_GRUB: Readonly<Record<string, string>> = {
@@ -51,8 +58,8 @@ const IPXE: Partial<Record<FirmwareKind, readonly Candidate[]>> = {
 
 /** The boot loaders that this system has, by the firmware that they are for. */
 export interface FoundLoaders {
-  readonly usual: ReadonlyMap<FirmwareKind, NamedFile>;
-  readonly ipxe: ReadonlyMap<FirmwareKind, NamedFile>;
+  readonly usual: ReadonlyMap<FirmwareKind, LoaderFile>;
+  readonly ipxe: ReadonlyMap<FirmwareKind, LoaderFile>;
 }
 
 /** Looks in the well-known places; `exists` is for tests. */
@@ -63,8 +70,8 @@ export function findLoaders(exists: (path: string) => boolean = existsSync): Fou
 function firstOfEach(
   table: Partial<Record<FirmwareKind, readonly Candidate[]>>,
   exists: (path: string) => boolean,
-): Map<FirmwareKind, NamedFile> {
-  const found = new Map<FirmwareKind, NamedFile>();
+): Map<FirmwareKind, LoaderFile> {
+  const found = new Map<FirmwareKind, LoaderFile>();
   for (const [kind, candidates] of Object.entries(table)) {
     const first = candidates.find((each) => exists(each.path) && (each.with === undefined || exists(each.with)));
     if (first !== undefined) found.set(kind as FirmwareKind, namedLoader(first.path));
@@ -75,19 +82,39 @@ function firstOfEach(
 /**
  * A loader's name in a URL or TFTP path. UEFI HTTP boot believes a name that ends in `.efi`, so Debian's `.signed` goes.
  */
-export function namedLoader(path: string): NamedFile {
+export function namedLoader(path: string): LoaderFile {
   return { name: basename(path).replace(/\.signed$/, ""), path };
 }
 
-/** The loader that a machine's firmware is given, or undefined where there is none for it. */
-export function loaderFor(kind: FirmwareKind, machine: Machine, found: FoundLoaders): NamedFile | undefined {
+/** The name of the loader that a machine's firmware is given, or undefined where there is none for it. */
+export function loaderName(kind: FirmwareKind, machine: Machine, found: FoundLoaders): string | undefined {
   if (kind.startsWith("ipxe-")) return undefined;
-  if (machine.boot.kind === "disk") return found.ipxe.get(kind);
+  const { boot } = machine;
+  const uefi = UEFI.exec(kind)?.[1];
+  if (boot.kind === "uki") return uefi === undefined ? found.ipxe.get(kind)?.name : UKI_NAME;
+  // Nobody waits for DHCP: which loader it is turns out when it is asked for.
+  if (boot.kind === "disk" && boot.via === "loader" && uefi !== undefined) return uefi === "x64" ? "bootx64.efi" : "bootaa64.efi";
+  if (boot.kind === "disk") return found.ipxe.get(kind)?.name;
   const configured = configuredLoader(machine);
-  return configured !== undefined && suits(configured.name, kind) ? configured : found.usual.get(kind);
+  return configured !== undefined && suits(configured.name, kind) ? configured.name : found.usual.get(kind)?.name;
 }
 
-export function configuredLoader(machine: Machine): NamedFile | undefined {
+const UEFI = /^uefi-(x64|arm64)-/;
+/** The name that {@link loaderName} gives the loader of a disk. */
+const DISK_LOADER = /^boot(x64|aa64)\.efi$/;
+
+/** For which processor the loader of a disk is asked for; undefined where the name means something else. */
+export function diskLoaderAsked(name: string): Architecture | undefined {
+  return DISK_LOADER.exec(name)?.[1] as Architecture | undefined;
+}
+
+/** This system's own loader for a processor, for disks that bring none. */
+export function ownLoader(architecture: Architecture, transport: "tftp" | "http", found: FoundLoaders): LoaderFile | undefined {
+  const kind = `uefi-${architecture === "x64" ? "x64" : "arm64"}-${transport === "http" ? "http" : "pxe"}` as const;
+  return found.usual.get(kind);
+}
+
+export function configuredLoader(machine: Machine): LoaderFile | undefined {
   return machine.boot.kind === "kernel" && machine.boot.loader !== undefined ? namedLoader(machine.boot.loader) : undefined;
 }
 
@@ -99,7 +126,7 @@ function suits(name: string, kind: FirmwareKind): boolean {
 }
 
 /** Every loader that the machine may be told of, whatever firmware it turns out to have. */
-export function loadersOf(machine: Machine, found: FoundLoaders): readonly NamedFile[] {
+export function loadersOf(machine: Machine, found: FoundLoaders): readonly LoaderFile[] {
   const configured = configuredLoader(machine);
   return [...(configured === undefined ? [] : [configured]), ...found.usual.values(), ...found.ipxe.values()];
 }

@@ -1,7 +1,7 @@
 import type { BootOffer, FirmwareKind } from "../machine/firmware.ts";
 import type { Machine } from "../machine/machine.ts";
 import { httpUrl, type ServerFacts } from "./facts.ts";
-import { type FoundLoaders, loaderFor } from "./loaders.ts";
+import { type FoundLoaders, loaderName } from "./loaders.ts";
 import { needsFirmwareTable, rootPath } from "./plan.ts";
 
 /** The name under which a machine's iPXE script is served. */
@@ -14,9 +14,9 @@ export const IPXE_SCRIPT = "boot.ipxe";
 export function bootOffer(kind: FirmwareKind, machine: Machine, facts: ServerFacts, found: FoundLoaders): BootOffer | undefined {
   if (machine.boot.kind === "local") return undefined;
   if (kind.startsWith("ipxe-")) return ipxeOffer(machine, facts);
-  const loader = loaderFor(kind, machine, found);
+  const loader = loaderName(kind, machine, found);
   if (loader === undefined) return undefined;
-  const path = `${machine.name}/${loader.name}`;
+  const path = `${machine.name}/${loader}`;
   return { file: kind.endsWith("-http") ? httpUrl(facts, `/${path}`) : path };
 }
 

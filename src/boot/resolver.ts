@@ -3,14 +3,22 @@ import { ipv4ToNumber } from "../machine/identifiers.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { FileRole } from "../state/events.ts";
 import type { ServerFacts } from "./facts.ts";
-import { fileAt, fileNamed, fileWithin, LoaderInspector } from "./file-system.ts";
+import { fileAt, fileNamed, fileOf, fileWithin, LoaderInspector } from "./file-system.ts";
 import type { BootFile, BootFiles, FileClient, NotFound } from "./files.ts";
 import { grubConfig } from "./grub-config.ts";
 import { ipxeScript } from "./ipxe-script.ts";
-import { configuredLoader, DEBIAN_NETWORK_GRUB, type FoundLoaders, loaderFolders, loadersOf } from "./loaders.ts";
+import {
+  configuredLoader,
+  DEBIAN_NETWORK_GRUB,
+  diskLoaderAsked,
+  type FoundLoaders,
+  loaderFolders,
+  loadersOf,
+  ownLoader,
+} from "./loaders.ts";
 import { IPXE_SCRIPT } from "./offer.ts";
 import { normalPath } from "./paths.ts";
-import { type BootPlan, bootPlan, type NamedFile } from "./plan.ts";
+import { type BootPlan, configuredPlan, filesOf, type LoaderChain, nothing } from "./plan.ts";
 
 export interface ResolverSettings {
   readonly facts: ServerFacts;
@@ -19,6 +27,8 @@ export interface ResolverSettings {
   readonly root?: string;
   /** Whether a machine of this name is configured: its folder is nobody else's. */
   readonly isMachine: (name: string) => boolean;
+  /** What a machine is handed whose disk says it. Never rejects. */
+  readonly diskPlan: (machine: Machine) => Promise<BootPlan>;
 }
 
 /** A request as the rules below see it. */
@@ -47,10 +57,11 @@ const GRUB_CONFIG = /^grub\.cfg(?:-(.+))?$/;
  */
 export class BootResolver implements BootFiles {
   #settings: ResolverSettings;
-  readonly #inspector = new LoaderInspector();
+  readonly #inspector: LoaderInspector;
 
-  constructor(settings: ResolverSettings) {
+  constructor(settings: ResolverSettings, inspector: LoaderInspector = new LoaderInspector()) {
     this.#settings = settings;
+    this.#inspector = inspector;
   }
 
   update(settings: ResolverSettings): void {
@@ -76,30 +87,27 @@ export class BootResolver implements BootFiles {
     if (machine === undefined || name === undefined) return undefined;
     const foreign = segments.length > 1 && first !== machine.name && this.#settings.isMachine(first) && !GRUB_FOLDERS.has(first);
     if (foreign) return undefined;
-    const request = { client, machine, plan: bootPlan(machine), segments, name };
+    const plan = configuredPlan(machine) ?? (await this.#settings.diskPlan(machine));
+    const request = { client, machine, plan, segments, name };
     return (
       (await this.#planned(request)) ??
       (await this.#grubConfig(request)) ??
       this.#ipxeScript(request) ??
+      (await this.#diskLoader(request)) ??
       (await this.#loader(request)) ??
       (await this.#companion(machine, name)) ??
       (await this.#module(request))
     );
   }
 
-  /** Kernels and initramfs, as `/<machine>/<name>`, or by the name that the file itself has. */
+  /** Kernels and initramfs, as `/<machine>/<name>`, or by the name that a file of this system itself has. */
   async #planned({ machine, plan, segments }: Request): Promise<BootFile | NotFound | undefined> {
-    if (plan.kind !== "kernel") return undefined;
     const [folder, ...rest] = segments;
     const asked = folder === machine.name ? rest.join("/") : segments.join("/");
-    for (const entry of plan.entries) {
-      for (const [file, role] of [
-        [entry.kernel, "kernel"],
-        [entry.initrd, "initramfs"],
-      ] as const satisfies readonly (readonly [NamedFile, FileRole])[]) {
-        if (asked !== file.name && asked !== basename(file.path)) continue;
-        return (await fileAt(file.path, role)) ?? notFound(`${file.path} of ${machine.name} is not there, or is no regular file`);
-      }
+    for (const { file, role } of filesOf(plan)) {
+      const { name, origin } = file;
+      if (asked !== name && (origin.kind !== "path" || asked !== basename(origin.path))) continue;
+      return (await fileOf(origin, role)) ?? notFound(`${origin.path} of ${machine.name} is not there, or is no regular file`);
     }
     return undefined;
   }
@@ -109,12 +117,29 @@ export class BootResolver implements BootFiles {
     const [matched, suffix] = GRUB_CONFIG.exec(name) ?? [];
     if (matched === undefined || (suffix !== undefined && !namesClient(suffix, client, machine))) return undefined;
     const checked = await this.#checked(plan);
-    const http = client.transport === "http" || (await this.#grubHasHttp(machine));
-    return bytes("config", grubConfig(machine, checked, this.#settings.facts, { http }));
+    const http = client.transport === "http" || (await this.#grubHasHttp(machine, plan));
+    return handedOut(plan, grubConfig(machine, checked, this.#settings.facts, { http }));
   }
 
   #ipxeScript({ machine, plan, name }: Request): BootFile | undefined {
-    return name === IPXE_SCRIPT ? bytes("config", ipxeScript(machine, plan, this.#settings.facts)) : undefined;
+    return name === IPXE_SCRIPT ? handedOut(plan, ipxeScript(machine, plan, this.#settings.facts)) : undefined;
+  }
+
+  /** The loader of the machine's disk and what it asks for beside itself; this system's own where the disk brings none. */
+  async #diskLoader({ client, machine, plan, name }: Request): Promise<BootFile | undefined> {
+    if (machine.boot.kind !== "disk" || machine.boot.via !== "loader") return undefined;
+    const chains = chainsOf(plan);
+    const architecture = diskLoaderAsked(name);
+    if (architecture === undefined) {
+      const companion = chains.map(({ companions }) => companions.get(name)).find((origin) => origin !== undefined);
+      return companion === undefined ? undefined : fileOf(companion, name.startsWith("grub") ? "loader" : "other");
+    }
+    // A unified kernel image is for the processor of its disk, which is the machine's.
+    if (plan.kind === "uki") return fileOf(plan.file.origin, "loader");
+    const chain = chains.find((each) => each.architecture === architecture && (client.transport === "tftp" || each.httpBoot));
+    if (chain !== undefined) return fileOf(chain.first, "loader");
+    const own = ownLoader(architecture, client.transport, this.#settings.loaders);
+    return own === undefined ? undefined : fileAt(own.path, "loader");
   }
 
   async #loader({ machine, name }: Request): Promise<BootFile | undefined> {
@@ -167,16 +192,17 @@ export class BootResolver implements BootFiles {
 
   /** A missing kernel is told on the machine's own screen instead of as an error of GRUB's. */
   async #checked(plan: BootPlan): Promise<BootPlan> {
-    if (plan.kind !== "kernel") return plan;
-    const [entry] = plan.entries;
-    for (const file of [entry.kernel, entry.initrd]) {
-      if ((await fileAt(file.path, "other")) === undefined) return { kind: "nothing", reason: `${file.path} is missing on the server` };
+    for (const { file } of filesOf(plan)) {
+      const { origin } = file;
+      if ((await fileOf(origin, "other")) === undefined) return nothing(`${origin.path} is missing on the server`);
     }
     return plan;
   }
 
   /** Of the GRUB that the machine ends up with: its loader, or what shim starts. */
-  async #grubHasHttp(machine: Machine): Promise<boolean> {
+  async #grubHasHttp(machine: Machine, plan: BootPlan): Promise<boolean> {
+    const [chain] = chainsOf(plan);
+    if (chain !== undefined) return chain.http;
     const { usual } = this.#settings.loaders;
     const loader = configuredLoader(machine) ?? usual.get("uefi-x64-pxe") ?? usual.get("uefi-arm64-pxe");
     const traits = loader === undefined ? undefined : await this.#inspector.inspect(loader.path);
@@ -206,8 +232,14 @@ function roleByName(name: string): FileRole {
   return /^(initrd|initramfs)/i.test(name) ? "initramfs" : "other";
 }
 
-function bytes(role: FileRole, text: string): BootFile {
-  return { kind: "bytes", role, bytes: new TextEncoder().encode(text) };
+function chainsOf(plan: BootPlan): readonly LoaderChain[] {
+  return plan.kind === "kernel" ? plan.chains : [];
+}
+
+/** A menu or a script that starts the plan's default. */
+function handedOut(plan: BootPlan, text: string): BootFile {
+  if (plan.kind === "kernel") plan.handedOut?.();
+  return { kind: "bytes", role: "config", bytes: new TextEncoder().encode(text) };
 }
 
 function notFound(reason: string): NotFound {

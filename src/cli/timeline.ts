@@ -50,7 +50,7 @@ export function drawBoot(boot: BootRecord, output: Pick<Output, "paint">): strin
     beforeMs = atMs;
     return row;
   });
-  return title + table(rows);
+  return title + boot.notes.map((note) => `  ${note}\n`).join("") + table(rows);
 }
 
 /** The furthest stage, in one cell of a table. */

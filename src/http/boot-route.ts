@@ -4,6 +4,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { Download, Downloads } from "../boot/downloads.ts";
 import type { BootFile, BootFiles, FileClient } from "../boot/files.ts";
+import type { ByteSource } from "../boot/open-files.ts";
 import { pathOfTarget } from "../boot/paths.ts";
 import { type ByteRange, mediaType, parseRange } from "./content.ts";
 
@@ -104,6 +105,11 @@ async function openContent(found: BootFile): Promise<Content> {
     const { bytes } = found;
     return { sizeBytes: bytes.length, read: ({ first, last }) => Readable.from([bytes.subarray(first, last + 1)]), close: async () => {} };
   }
+  if (found.kind === "disk") {
+    const source = await found.open();
+    const read = ({ first, last }: ByteRange): Readable => Readable.from(pieces(source, first, last + 1 - first));
+    return { sizeBytes: found.sizeBytes, read, close: async () => source.release() };
+  }
   const handle = await open(found.path, "r");
   const { size, mtimeMs, ino } = await handle.stat();
   return {
@@ -112,6 +118,10 @@ async function openContent(found: BootFile): Promise<Content> {
     read: ({ first, last }) => handle.createReadStream({ start: first, end: last, highWaterMark: READ_BYTES, autoClose: false }),
     close: () => handle.close().catch(() => {}),
   };
+}
+
+async function* pieces(source: ByteSource, offset: number, length: number): AsyncGenerator<Uint8Array, void, void> {
+  for (let sent = 0; sent < length; sent += READ_BYTES) yield* await source.read(offset + sent, Math.min(READ_BYTES, length - sent));
 }
 
 function refuse(response: ServerResponse, client: FileClient, path: string, downloads: Downloads, reason: string): void {

@@ -67,9 +67,12 @@ export function stageOf(reached: ReadonlySet<BootStage>): BootStage {
   return BOOT_STAGES.findLast((stage) => reached.has(stage)) ?? "discover";
 }
 
-/** Past this point firmware has done its part: when it asks again, the machine was reset. */
+/**
+ * Past this point firmware has done its part: when it asks again, the machine was reset. What firmware loads before a kernel
+ * may ask once more; a kernel that was loaded is started, and one that never finds its disk is a boot that failed.
+ */
 function hasLeftFirmware(boot: Boot): boolean {
-  return boot.reached.has("login");
+  return boot.reached.has("kernel") || boot.reached.has("login");
 }
 
 export function step(state: BootState, signal: BootSignal, rules: BootRules): BootStep {

@@ -27,6 +27,7 @@ const MIGRATIONS: readonly string[] = [
    CREATE TABLE boot_stages (
      boot INTEGER NOT NULL REFERENCES boots (number) ON DELETE CASCADE, stage TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (boot, stage)
    ) STRICT, WITHOUT ROWID;`,
+  "ALTER TABLE boots ADD COLUMN notes TEXT NOT NULL DEFAULT '[]';",
 ];
 
 /** Result codes of SQLite (https://sqlite.org/rescode.html); the low octet of an extended one. */
@@ -140,6 +141,7 @@ export class Timelines {
           outcome: row["outcome"] as BootRecord["outcome"],
           ...(row["reason"] !== null && { reason: String(row["reason"]) }),
           stages: stages.get(number) ?? {},
+          notes: JSON.parse(String(row["notes"])) as readonly string[],
         };
       });
   }
@@ -152,8 +154,9 @@ export class Timelines {
   /** All or nothing. Of each machine, the latest few boots are kept. Throws what SQLite throws. */
   save(records: readonly BootRecord[]): void {
     const boot = this.#database.prepare(
-      `INSERT INTO boots (number, machine, firmware, began_at_ms, outcome, reason) VALUES (?, ?, ?, ?, ?, ?)
-       ON CONFLICT (number) DO UPDATE SET firmware = excluded.firmware, outcome = excluded.outcome, reason = excluded.reason`,
+      `INSERT INTO boots (number, machine, firmware, began_at_ms, outcome, reason, notes) VALUES (?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT (number) DO UPDATE
+       SET firmware = excluded.firmware, outcome = excluded.outcome, reason = excluded.reason, notes = excluded.notes`,
     );
     const stage = this.#database.prepare("INSERT OR REPLACE INTO boot_stages (boot, stage, at_ms) VALUES (?, ?, ?)");
     const trim = this.#database.prepare(
@@ -169,6 +172,7 @@ export class Timelines {
           Math.round(record.beganAtMs),
           record.outcome,
           record.reason ?? null,
+          JSON.stringify(record.notes),
         );
         for (const [name, atMs] of Object.entries(record.stages)) stage.run(record.number, name, Math.round(atMs));
         trim.run(record.machine, MAX_BOOTS_KEPT);
@@ -202,7 +206,7 @@ export function saveTimelines(store: Store, timelines: Timelines, onError: (erro
     }
   };
   const unsubscribe = store.subscribe((event, state) => {
-    if (event.type !== "boot.began" && event.type !== "boot.reached" && event.type !== "boot.abandoned") return;
+    if (!event.type.startsWith("boot.") || !("boot" in event)) return;
     const record = state.machines[event.machine]?.boots.find((boot) => boot.number === event.boot) ?? currentBoot(state, event.machine);
     if (record === undefined) return;
     dirty.set(record.number, record);

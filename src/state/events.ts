@@ -139,6 +139,25 @@ export type StateEvent =
       readonly stage: BootStage;
       readonly reason: string;
     }
+  // What a machine that boots from its disk was given.
+  | {
+      readonly type: "boot.entry";
+      readonly machine: MachineName;
+      readonly boot: number;
+      readonly entry: string;
+      /** The disk says so; it asked for it for this time only; or a person did. */
+      readonly because: "disk" | "next-entry" | "chosen" | "fell-back";
+    }
+  /** `failed` is what the disk says; it did not come up, so the machine was given what came up last. */
+  | {
+      readonly type: "boot.fellBack";
+      readonly machine: MachineName;
+      readonly boot: number;
+      readonly entry: string;
+      readonly failed: string;
+    }
+  /** The disk has nothing that can be booted; `reason` says where it was looked for. */
+  | { readonly type: "boot.nothing"; readonly machine: MachineName; readonly boot: number; readonly reason: string }
   // The daemon itself.
   | {
       readonly type: "config.loaded";

@@ -104,6 +104,12 @@ const LINES: Lines = {
   "boot.began": info((event) => `${event.machine} boots${event.firmware === undefined ? "" : ` (${event.firmware})`}`),
   "boot.reached": debug((event) => `${event.machine} has reached ${event.stage}`),
   "boot.abandoned": warn((event) => `${event.machine} gave up its boot at ${event.stage}: ${event.reason}`),
+  "boot.entry": info((event) => {
+    const why = { disk: "", "next-entry": ", which its disk wants this time only", chosen: ", which was chosen here", "fell-back": "" };
+    return `${event.machine} is given ${event.entry}${why[event.because]}`;
+  }),
+  "boot.fellBack": warn((event) => `${event.machine} falls back to ${event.entry}: ${event.failed} did not come up`),
+  "boot.nothing": warn((event) => `${event.machine} has nothing to boot: ${event.reason}`),
   "config.loaded": info((event) => `configuration ${event.file}: ${count(event.machines, "machine")}, ${count(event.volumes, "volume")}`),
   "config.rejected": error((event) => `configuration ${event.file} is refused, the one before it stays: ${event.problems.join("; ")}`),
   "service.started": info((event) => `${event.service}: ${event.detail}`),

@@ -2,6 +2,7 @@ import type { MachineName } from "../machine/identifiers.ts";
 import type { TimedEvent } from "./events.ts";
 import {
   type BootRecord,
+  MAX_BOOT_NOTES,
   MAX_BOOTS_KEPT,
   MAX_REASON_CHARACTERS,
   MAX_REASONS_OF_A_TYPE,
@@ -53,6 +54,9 @@ function change(state: State, event: TimedEvent): State {
     case "boot.began":
     case "boot.reached":
     case "boot.abandoned":
+    case "boot.entry":
+    case "boot.fellBack":
+    case "boot.nothing":
       return changeBoot(state, event);
     case "config.loaded":
       return {
@@ -211,14 +215,14 @@ function changePool(before: PoolState | undefined, event: PoolEvent): { readonly
   return { pool: { ...pool, alarm: { percent: event.percent, sinceMs: alarm?.sinceMs ?? event.atMs } } };
 }
 
-type BootEvent = Extract<TimedEvent, { type: "boot.began" | "boot.reached" | "boot.abandoned" }>;
+type BootEvent = Extract<TimedEvent, { type: `boot.${string}` }>;
 
 function changeBoot(state: State, event: BootEvent): State {
   return updateMachine(state, event.machine, (machine) => {
     if (event.type === "boot.began") {
       const { boot: number, firmware } = event;
       const who = { number, machine: event.machine, ...(firmware !== undefined && { firmware }) };
-      const began: BootRecord = { ...who, beganAtMs: event.atMs, outcome: "booting", stages: {} };
+      const began: BootRecord = { ...who, beganAtMs: event.atMs, outcome: "booting", stages: {}, notes: [] };
       return { ...machine, boots: [...machine.boots, began].slice(-MAX_BOOTS_KEPT) };
     }
     return { ...machine, boots: machine.boots.map((boot) => (boot.number === event.boot ? changeRecord(boot, event) : boot)) };
@@ -226,7 +230,29 @@ function changeBoot(state: State, event: BootEvent): State {
 }
 
 function changeRecord(boot: BootRecord, event: Exclude<BootEvent, { type: "boot.began" }>): BootRecord {
-  if (event.type === "boot.abandoned") return { ...boot, outcome: "abandoned", reason: event.reason };
-  const stages = { ...boot.stages, [event.stage]: boot.stages[event.stage] ?? event.atMs };
-  return { ...boot, stages, outcome: event.stage === "up" ? "up" : boot.outcome };
+  switch (event.type) {
+    case "boot.abandoned":
+      return { ...boot, outcome: "abandoned", reason: event.reason };
+    case "boot.reached": {
+      const stages = { ...boot.stages, [event.stage]: boot.stages[event.stage] ?? event.atMs };
+      return { ...boot, stages, outcome: event.stage === "up" ? "up" : boot.outcome };
+    }
+    case "boot.entry":
+      return noted(boot, `${event.entry}${WHY[event.because]}`);
+    case "boot.fellBack":
+      return noted(boot, `fell back to ${event.entry}: ${event.failed} did not come up`);
+    case "boot.nothing":
+      return noted(boot, event.reason);
+  }
+}
+
+const WHY: Readonly<Record<Extract<BootEvent, { type: "boot.entry" }>["because"], string>> = {
+  disk: "",
+  "next-entry": ", which the disk wants this time only",
+  chosen: ", which was chosen here",
+  "fell-back": ", which came up last",
+};
+
+function noted(boot: BootRecord, note: string): BootRecord {
+  return boot.notes.includes(note) ? boot : { ...boot, notes: [...boot.notes, note].slice(-MAX_BOOT_NOTES) };
 }

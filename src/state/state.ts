@@ -59,6 +59,8 @@ export interface BootRecord {
   /** Of an abandoned boot. */
   readonly reason?: string;
   readonly stages: Readonly<Partial<Record<BootStage, number>>>;
+  /** For people: what it was given, and what is out of the ordinary. */
+  readonly notes: readonly string[];
 }
 
 export interface TransferState {
@@ -99,6 +101,8 @@ export interface StrangerState {
 
 /** A week of daily reboots. */
 export const MAX_BOOTS_KEPT = 8;
+/** A boot that goes on for hours is told the same few things. */
+export const MAX_BOOT_NOTES = 8;
 export const MAX_STRANGERS = 64;
 /** Servers bound what is in flight; this bounds what they forget to end. */
 export const MAX_TRANSFERS = 1024;

@@ -232,13 +232,24 @@ export class TftpServer {
   }
 
   async #open(found: BootFile, mode: "octet" | "netascii"): Promise<ByteSource> {
-    const source = found.kind === "bytes" ? bytesSource(found.bytes) : await this.#parts.openFiles.open(found.path);
+    const source = await this.#source(found);
     if (mode === "octet") return source;
     try {
       if (source.sizeBytes > MAX_NETASCII_BYTES) throw new Error(`${source.sizeBytes} octets are too many for netascii`);
       return bytesSource(toNetascii(Buffer.concat(await source.read(0, source.sizeBytes))));
     } finally {
       source.release();
+    }
+  }
+
+  async #source(found: BootFile): Promise<ByteSource> {
+    switch (found.kind) {
+      case "bytes":
+        return bytesSource(found.bytes);
+      case "file":
+        return this.#parts.openFiles.open(found.path);
+      case "disk":
+        return found.open();
     }
   }
 

@@ -3,6 +3,8 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { FileClient } from "../../src/boot/files.ts";
+import { bytesSource } from "../../src/boot/open-files.ts";
+import { type BootPlan, type FileOrigin, nothing } from "../../src/boot/plan.ts";
 import { BootResolver } from "../../src/boot/resolver.ts";
 import { parseIpv4, parseMac } from "../../src/machine/identifiers.ts";
 import type { Machine } from "../../src/machine/machine.ts";
@@ -12,8 +14,10 @@ let folder: string;
 let resolver: BootResolver;
 let uqbar: Machine;
 let tlon: Machine;
+let diskPlan: BootPlan;
 
 beforeEach(() => {
+  diskPlan = nothing("nothing on the first disk can be booted:", ["there is no partition table"]);
   folder = folderWith({
     "loaders/shimx64.efi.signed": "UEFI shim,shim",
     "loaders/grubx64.efi": "GRUB with network: blksize",
@@ -44,6 +48,7 @@ beforeEach(() => {
     loaders: { usual: new Map(), ipxe: new Map() },
     root: join(folder, "root"),
     isMachine: (name) => name === "uqbar" || name === "tlon",
+    diskPlan: async () => diskPlan,
   });
 });
 
@@ -59,6 +64,10 @@ async function read(of: Machine | undefined, path: string): Promise<string | und
     return undefined;
   }
   if (found.kind === "bytes") return new TextDecoder().decode(found.bytes);
+  if (found.kind === "disk") {
+    const source = await found.open();
+    return new TextDecoder().decode(Buffer.concat(await source.read(0, source.sizeBytes)));
+  }
   const text = readFileSync(found.path, "latin1");
   expect(found.sizeBytes).toBe(text.length);
   return text;
@@ -285,7 +294,91 @@ test("GRUB is sent to HTTP only where the image it runs has it", async () => {
 });
 
 test("a machine called like a folder of GRUB's takes nothing from the others", async () => {
-  resolver = new BootResolver({ facts: FACTS, loaders: { usual: new Map(), ipxe: new Map() }, isMachine: () => true });
+  resolver = new BootResolver({
+    facts: FACTS,
+    loaders: { usual: new Map(), ipxe: new Map() },
+    isMachine: () => true,
+    diskPlan: async () => diskPlan,
+  });
   expect(await read(uqbar, "/grub/grub.cfg")).toContain("menuentry");
   expect(await read(uqbar, "/boot/grub/grub.cfg")).toContain("menuentry");
+});
+
+describe("a machine that boots from its disk", () => {
+  const onDisk = (text: string): FileOrigin => {
+    const bytes = new TextEncoder().encode(text);
+    return { kind: "disk", path: `/${text}`, sizeBytes: bytes.length, open: async () => bytesSource(bytes) };
+  };
+  const shim = onDisk("the disk's shim");
+  const kernel = { title: "Linux", kernel: { name: "entry/0/vmlinuz", origin: onDisk("the disk's kernel") }, initrds: [], arguments: "" };
+  const chain = {
+    architecture: "x64",
+    first: shim,
+    companions: new Map([
+      ["grubx64.efi", onDisk("the disk's GRUB")],
+      ["mmx64.efi", onDisk("the disk's MokManager")],
+    ]),
+    http: true,
+    httpBoot: false,
+  } as const;
+  let disk: Machine;
+
+  beforeEach(() => {
+    disk = machine("uqbar", { boot: { kind: "disk", via: "loader" } });
+    const loader = (name: string): { name: string; path: string } => ({ name, path: join(folder, "loaders", name) });
+    resolver.update({
+      facts: FACTS,
+      loaders: {
+        usual: new Map([
+          ["uefi-x64-pxe", loader("shimx64.efi.signed")],
+          ["uefi-x64-http", loader("mmx64.efi")],
+        ]),
+        ipxe: new Map(),
+      },
+      isMachine: (name) => name === "uqbar",
+      diskPlan: async () => diskPlan,
+    });
+  });
+
+  test("gets its disk's own chain of loaders, so that Secure Boot is between the disk and its firmware", async () => {
+    diskPlan = { kind: "kernel", entries: [kernel], defaultIndex: 0, notes: [], chains: [chain] };
+    expect(await read(disk, "uqbar/bootx64.efi")).toBe("the disk's shim");
+    expect(await read(disk, "uqbar/grubx64.efi")).toBe("the disk's GRUB");
+    expect(await read(disk, "\\EFI\\BOOT\\MMX64.EFI")).toBe("the disk's MokManager");
+    expect(await read(disk, "uqbar/entry/0/vmlinuz")).toBe("the disk's kernel");
+    expect(await read(disk, "grub.cfg")).toContain("(http,172.16.0.1)");
+    for (const path of ["uqbar/entry/1/vmlinuz", "uqbar/entry/0/initrd-0", "the disk's kernel"])
+      expect(await read(disk, path)).toBeUndefined();
+  });
+
+  test("gets this system's loader where its disk brings none, or none that its firmware could go on with", async () => {
+    diskPlan = { kind: "kernel", entries: [kernel], defaultIndex: 0, notes: [], chains: [] };
+    expect(await read(disk, "uqbar/bootx64.efi")).toBe("UEFI shim,shim");
+    diskPlan = { ...diskPlan, chains: [chain] };
+    const overHttp = await resolver.resolve({ address: UQBAR_ADDRESS, transport: "http", machine: disk }, "uqbar/bootx64.efi");
+    expect(overHttp).toMatchObject({ kind: "file", path: join(folder, "loaders/mmx64.efi") });
+    expect(await read(disk, "uqbar/bootaa64.efi")).toBeUndefined();
+  });
+
+  test("counts as having been given an entry with its menu or its script, and with nothing else", async () => {
+    let times = 0;
+    diskPlan = { kind: "kernel", entries: [kernel], defaultIndex: 0, notes: [], chains: [], handedOut: () => void times++ };
+    for (const path of ["bootx64.efi", "uqbar/entry/0/vmlinuz", "grub.cfg", "uqbar/boot.ipxe"]) await read(disk, path);
+    expect(times).toBe(2);
+  });
+
+  test("reads on its screen what was looked for, where its disk has nothing", async () => {
+    expect(await read(disk, "uqbar/bootx64.efi")).toBe("UEFI shim,shim");
+    expect(await read(disk, "grub.cfg")).toContain("there is no partition table");
+    expect(await read(disk, "boot.ipxe")).toContain("there is no partition table");
+  });
+
+  test("gets a unified kernel image as it is, whether its disk has it or the configuration names it", async () => {
+    diskPlan = { kind: "uki", file: { name: "linux.efi", origin: onDisk("the disk's image") } };
+    expect(await read(disk, "uqbar/bootx64.efi")).toBe("the disk's image");
+    const named = machine("uqbar", { boot: { kind: "uki", file: join(folder, "kernels/vmlinuz-6.1") } });
+    expect(await read(named, "uqbar/linux.efi")).toBe("uqbar's kernel");
+    expect(await read(named, "boot.ipxe")).toContain("kernel --name linux.efi http://172.16.0.1/uqbar/linux.efi ||");
+    expect(await read(named, "grub.cfg")).toContain("chainloader $server/uqbar/linux.efi");
+  });
 });

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { grubConfig, quote } from "../../src/boot/grub-config.ts";
 import { ipxeScript } from "../../src/boot/ipxe-script.ts";
-import { bootPlan } from "../../src/boot/plan.ts";
+import { type BootPlan, configuredPlan, nothing } from "../../src/boot/plan.ts";
 import type { Machine } from "../../src/machine/machine.ts";
 import { FACTS, kernelBoot, machine } from "./support.ts";
 
@@ -13,6 +13,10 @@ function grub(of: Machine, http = false): string {
 }
 function ipxe(of: Machine, facts = FACTS): string {
   return ipxeScript(of, bootPlan(of), facts);
+}
+
+function bootPlan(of: Machine): BootPlan {
+  return configuredPlan(of) ?? nothing("its disk is empty:", ["it's all zeroes"]);
 }
 
 /** What can be written in a configuration and means something to a script. */

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Downloads } from "../../src/boot/downloads.ts";
+import { nothing } from "../../src/boot/plan.ts";
 import { BootResolver } from "../../src/boot/resolver.ts";
 import { HttpServer } from "../../src/http/server.ts";
 import { parseIpv4 } from "../../src/machine/identifiers.ts";
@@ -34,7 +35,8 @@ beforeAll(async () => {
     boot: kernelBoot({ kernel: join(folder, "vmlinuz"), initrd: join(folder, "initrd.img"), loader: join(folder, "shimx64.efi") }),
   });
   const facts = { address: ADDRESS, tftpPort: 69, httpPort: 80, portals: [ADDRESS] as const, iscsiPort: 3260 };
-  const files = new BootResolver({ facts, loaders: { usual: new Map(), ipxe: new Map() }, isMachine: (name) => name === "uqbar" });
+  const loaders = { usual: new Map(), ipxe: new Map() };
+  const files = new BootResolver({ facts, loaders, isMachine: (name) => name === "uqbar", diskPlan: async () => nothing("no disk") });
   const emit = (event: StateEvent): number => events.push(event);
   const downloads = new Downloads(emit, () => performance.now());
   const machineAt = (address: string): Machine | undefined => (address === ADDRESS ? uqbar : undefined);

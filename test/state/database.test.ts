@@ -20,8 +20,9 @@ const up: BootRecord = {
   beganAtMs: 1000,
   outcome: "up",
   stages: { discover: 1000, kernel: 2000, up: 9000 },
+  notes: ["Linux 6.1", "fell back"],
 };
-const given: BootRecord = { number: 2, machine: tlon, beganAtMs: 3000, outcome: "abandoned", reason: "asked again", stages: {} };
+const given: BootRecord = { number: 2, machine: tlon, beganAtMs: 3000, outcome: "abandoned", reason: "asked again", stages: {}, notes: [] };
 
 it("timelines are there after a restart, as they were", () => {
   const { database } = openDatabase(join(folder, "made", "if need be"));

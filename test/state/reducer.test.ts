@@ -87,7 +87,7 @@ describe("a timeline", () => {
       ready,
     );
     expect(state.machines["uqbar"]?.boots).toEqual([
-      { number: 1, machine: "uqbar", firmware: "uefi-x64-pxe", beganAtMs: 1, outcome: "up", stages: { discover: 2, up: 3 } },
+      { number: 1, machine: "uqbar", firmware: "uefi-x64-pxe", beganAtMs: 1, outcome: "up", stages: { discover: 2, up: 3 }, notes: [] },
     ]);
   });
 
@@ -106,7 +106,7 @@ describe("a timeline", () => {
   });
 
   it("goes on from what the data disk remembers", () => {
-    const record: BootRecord = { number: 4, machine: uqbar, beganAtMs: 1, outcome: "booting", stages: { discover: 1 } };
+    const record: BootRecord = { number: 4, machine: uqbar, beganAtMs: 1, outcome: "booting", stages: { discover: 1 }, notes: [] };
     const state = afterEvents(
       [...start, { type: "boot.reached", machine: uqbar, boot: 4, stage: "kernel" }],
       withHistory(initialState(0), [record]),

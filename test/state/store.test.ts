@@ -105,7 +105,9 @@ it("an initramfs that keeps its session is up after a minute", async () => {
 
 it("a daemon that restarts in the middle of a boot goes on with it", async () => {
   const store = new Store();
-  store.restore([{ number: 7, machine: uqbar, beganAtMs: 900_000, outcome: "booting", stages: { discover: 900_000, loader: 910_000 } }]);
+  store.restore([
+    { number: 7, machine: uqbar, beganAtMs: 900_000, outcome: "booting", stages: { discover: 900_000, loader: 910_000 }, notes: [] },
+  ]);
   followBoots(store, { loaderBegins: false, lastNumber: 7, onBegin: () => expect.unreachable("no boot begins") });
   for (const event of start) store.emit(event);
   await play(

@@ -1,6 +1,5 @@
 import { type ChoiceReason, chooseDefault } from "./choose.ts";
-import type { DiskEntry, DiskFile, DiskFindings, DiskMenuItem } from "./disk-boot.ts";
-
+import type { DiskEntry, DiskFindings, DiskMenuItem } from "./disk-boot.ts";
 import { printable } from "./view.ts";
 
 /** What one boot of a disk starts unless somebody at the menu wants something else. */
@@ -44,22 +43,4 @@ export function decide(findings: DiskFindings, usedNextEntry?: string): DiskDeci
         }
       : {}),
   };
-}
-
-/** What a machine asks for an entry's files by, below its own folder. */
-export function entryFileName(index: number, file: "vmlinuz" | "devicetree" | `initrd-${number}`): string {
-  return `entry/${index}/${file}`;
-}
-
-/** The file behind such a name. */
-export function entryFile(
-  findings: DiskFindings,
-  name: string,
-): { readonly file: DiskFile; readonly role: "kernel" | "initramfs" | "other" } | undefined {
-  const [, index, which, initrd] = /^entry\/(0|[1-9][0-9]{0,3})\/(vmlinuz|devicetree|initrd-(0|[1-9][0-9]?))$/.exec(name) ?? [];
-  const entry = findings.entries[Number(index)];
-  if (entry === undefined) return undefined;
-  if (which === "vmlinuz") return { file: entry.kernel, role: "kernel" };
-  const file = which === "devicetree" ? entry.devicetree : entry.initrds[Number(initrd)];
-  return file === undefined ? undefined : { file, role: which === "devicetree" ? "other" : "initramfs" };
 }

@@ -1,6 +1,6 @@
+import type { LoaderTraits } from "../loader-traits.ts";
 import type { MenuItem } from "./choose.ts";
 import type { GrubVariables } from "./grubenv.ts";
-import type { LoaderTraits } from "./loader-traits.ts";
 
 /** A file inside a disk; {@link "../../volume/look/disk.ts"} reads it. */
 export interface DiskFile {

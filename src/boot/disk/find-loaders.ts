@@ -1,6 +1,6 @@
 import type { DiskDevice } from "../../volume/look/output.ts";
+import { type LoaderTraits, loaderTraits } from "../loader-traits.ts";
 import type { DiskFile, DiskLoader } from "./disk-boot.ts";
-import { type LoaderTraits, loaderTraits } from "./loader-traits.ts";
 import type { DiskView } from "./view.ts";
 
 /** A GRUB image is two to four megabytes; what is larger is not looked into. */

@@ -1,11 +1,12 @@
 import { spawnSync } from "node:child_process";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { decide } from "../../../src/boot/disk/decide.ts";
 import type { DiskEntry, DiskFindings } from "../../../src/boot/disk/disk-boot.ts";
+import { diskPlan } from "../../../src/boot/disk/disk-plan.ts";
 import { readGrubScript } from "../../../src/boot/disk/grub-script.ts";
-import { diskMenu } from "../../../src/boot/disk/menu.ts";
+import { NO_MEMORY, settle } from "../../../src/boot/disk/memory.ts";
 import type { ServerFacts } from "../../../src/boot/facts.ts";
+import { grubConfig } from "../../../src/boot/grub-config.ts";
 import { parseIpv4, parseIqn, parseMac, parseMachineName, parseVolumeName } from "../../../src/machine/identifiers.ts";
 import type { Machine } from "../../../src/machine/machine.ts";
 
@@ -47,7 +48,8 @@ function findings(entries: readonly DiskEntry[], saved = "0", notes: readonly st
 }
 
 function menuOf(disk: DiskFindings): string {
-  return diskMenu(UQBAR, disk, decide(disk), FACTS, { http: true });
+  const plan = diskPlan(disk, settle(disk, NO_MEMORY), ({ path }) => ({ kind: "path", path }));
+  return grubConfig(UQBAR, plan, FACTS, { http: true });
 }
 
 /** GRUB's own parser. */
@@ -80,14 +82,21 @@ describe("the machine gets the disk's own menu", () => {
   });
   test("and files by names that the resolver answers", () => {
     expect(menu).toContain("if linux $server/uqbar/entry/1/vmlinuz ");
-    expect(menu).toContain("initrd $server/uqbar/entry/1/initrd-0 $server/uqbar/entry/1/initrd-1; then");
+    expect(menu).toContain("if initrd $server/uqbar/entry/1/initrd-0 $server/uqbar/entry/1/initrd-1; then");
   });
   test("GRUB understands it", () => expect(syntaxErrors(menu)).toBe(""));
 });
 
+test("a system that was installed by firmware with iSCSI of its own does not wait for that firmware's table", () => {
+  const menu = menuOf(findings([entry("installed", "root=/dev/x rd.iscsi.firmware=1 ip=ibft rd.iscsi.ibft=1 quiet")]));
+  expect(menu).toContain(" root=/dev/x quiet console=ttyS0 netroot=iscsi:172.16.0.1::3260::");
+  expect(menu).toContain("ip=dhcp");
+  expect(menu).not.toMatch(/ibft|firmware/);
+});
+
 test("where the disk has nothing, the screen says what was looked for", () => {
   const menu = menuOf(findings([], "0", ['looked for loader/entries on partition 1 (xfs "boot"): it\'s not there']));
-  expect(menu).toContain("nothing on the disk of uqbar can be booted");
+  expect(menu).toContain("nothing on the first disk can be booted");
   expect(menu).toContain("looked for loader/entries");
   expect(syntaxErrors(menu)).toBe("");
 });
