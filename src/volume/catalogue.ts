@@ -1,8 +1,8 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseVolumeName, type VolumeName } from "../machine/identifiers.ts";
 import { VolumeError } from "./error.ts";
-import { isLeftover } from "./files.ts";
+import { foldersIn, isLeftover } from "./files.ts";
 import {
   SNAPSHOT_FILE,
   type SnapshotRecord,
@@ -44,7 +44,7 @@ export class Catalogue {
 
   /** Reads everything. What cannot be read is told to `onBad` and left out. */
   load(onBad: (volume: VolumeName, reason: string) => void): void {
-    for (const folder of readdirSync(volumesFolder(this.#storage))) {
+    for (const folder of foldersIn(volumesFolder(this.#storage))) {
       const name = isLeftover(folder) ? undefined : volumeOfFolder(folder);
       if (name === undefined) continue;
       try {
@@ -125,22 +125,14 @@ export class Catalogue {
 
   #readSnapshots(volume: VolumeName): ReadonlyMap<VolumeName, SnapshotRecord> {
     const found: (readonly [VolumeName, SnapshotRecord])[] = [];
-    for (const folder of readdirOrNone(snapshotsFolder(this.#storage, volume))) {
+    const snapshots = snapshotsFolder(this.#storage, volume);
+    for (const folder of existsSync(snapshots) ? foldersIn(snapshots) : []) {
       if (isLeftover(folder)) continue;
       const name = parseVolumeName(folder);
       const record = readJson<SnapshotRecord>(join(snapshotFolder(this.#storage, volume, name), SNAPSHOT_FILE));
       if (record !== undefined) found.push([name, record]);
     }
     return new Map(found.sort(([, a], [, b]) => a.createdMs - b.createdMs));
-  }
-}
-
-function readdirOrNone(folder: string): readonly string[] {
-  try {
-    return readdirSync(folder);
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return [];
-    throw cause;
   }
 }
 

@@ -31,13 +31,17 @@ export async function withFile<T>(path: string, flags: string, use: (file: FileH
 export async function removeLeftovers(storage: string): Promise<void> {
   const folder = volumesFolder(storage);
   mkdirSync(folder, { recursive: true });
-  const volumes = readdirSync(folder);
-  const inside = volumes.filter((name) => !isLeftover(name)).map((name) => join(folder, name));
-  const folders = [folder, ...inside, ...inside.map((each) => join(each, "snapshots"))];
-  for (const each of folders) {
+  const volumes = foldersIn(folder).filter((name) => !isLeftover(name));
+  const inside = volumes.map((name) => join(folder, name));
+  for (const each of [folder, ...inside, ...inside.map((volume) => join(volume, "snapshots"))]) {
     if (!existsSync(each)) continue;
     for (const name of readdirSync(each)) if (isLeftover(name)) await rm(join(each, name), { recursive: true, force: true });
   }
+}
+
+/** What else lies there is not ours, and is left alone. */
+export function foldersIn(path: string): readonly string[] {
+  return readdirSync(path, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));
 }
 
 /** A folder that is filled and synced under another name, and not there yet. */
@@ -132,8 +136,9 @@ export class AtomicFolders {
       this.#step("begun");
       await fill(temporary);
       this.#step("filled");
-      for (const name of await readdir(temporary)) await syncPath(join(temporary, name));
-      await syncPath(temporary);
+      // One after the other would be a write of the file system's log each.
+      const names = await readdir(temporary);
+      await Promise.all([temporary, ...names.map((name) => join(temporary, name))].map(syncPath));
       this.#step("synced");
     });
     return { commit: () => orDiscard(() => place(temporary)), discard };

@@ -223,7 +223,7 @@ export class VolumeOperations {
       if (left.length > 0 && options.force !== true) {
         const whose = left.length > 3 ? `${left.slice(0, 3).join(", ")} and ${left.length - 3} more` : left.join(", ");
         throw new VolumeError(
-          `${whose} hang on ${reference} and could not be reset any more; delete them first, or use --force: they keep their blocks`,
+          `${reference} has clones (${whose}), which could not be reset any more; delete those first, or use --force: they keep their blocks`,
         );
       }
       await folders.disappear(snapshot === undefined ? volumeFolder(storage, name) : snapshotFolder(storage, name, snapshot));

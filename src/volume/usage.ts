@@ -12,8 +12,14 @@ export type StoredReport = Omit<VolumeReport, "settings" | "configured" | "open"
 
 interface Measured {
   readonly stamp: string;
+  /** When the stamp was first seen. */
+  readonly sinceMs: number;
+  readonly measuredMs: number;
   readonly facts: ExtentFacts | undefined;
 }
+
+/** File systems give blocks back in the background: what is measured sooner after a change is measured again. */
+const SETTLED_MS = 10_000;
 
 interface MeasuredFile {
   readonly stats: BigIntStats;
@@ -112,14 +118,20 @@ export class Usage {
         files.set(path, { stats, stamp: `${stats.ino}:${family.files.length}:${family.lastChangeNs}` });
       }
     }
-    const stale = [...files].filter(([path, { stamp, stats }]) => stats.isFile() && this.#measured.get(path)?.stamp !== stamp);
-    const facts = await measureExtents(stale.map(([path]) => path));
     const next = new Map<string, Measured>();
-    for (const [path, { stamp }] of files) {
+    const stale: string[] = [];
+    for (const [path, { stats, stamp }] of files) {
       const known = this.#measured.get(path);
-      if (known?.stamp === stamp) next.set(path, known);
+      if (known?.stamp === stamp && known.measuredMs - known.sinceMs > SETTLED_MS) next.set(path, known);
+      else if (stats.isFile()) stale.push(path);
     }
-    for (const [index, [path, { stamp }]] of stale.entries()) next.set(path, { stamp, facts: facts[index] });
+    const nowMs = performance.now();
+    for (const [index, facts] of (await measureExtents(stale)).entries()) {
+      const path = stale[index] ?? "";
+      const stamp = files.get(path)?.stamp ?? "";
+      const known = this.#measured.get(path);
+      next.set(path, { stamp, sinceMs: known?.stamp === stamp ? known.sinceMs : nowMs, measuredMs: nowMs, facts });
+    }
     this.#measured = next;
     return new Map([...files].map(([path, { stats }]) => [path, { stats, facts: next.get(path)?.facts }]));
   }
