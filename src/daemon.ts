@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { Appliance } from "./appliance.ts";
+import { entryOperations } from "./control/entry-operations.ts";
 import { stateOperations } from "./control/operations.ts";
 import { ControlServer } from "./control/server.ts";
 import { defaultSocketPath } from "./control/socket-path.ts";
@@ -70,6 +71,7 @@ class Daemon {
       path: this.#options.socket ?? defaultSocketPath(),
       operations: {
         ...stateOperations({ store: this.#store, version, machines: () => appliance.machines }),
+        ...entryOperations(() => appliance.machines, appliance.diskBoots),
         ...volumeOperations({
           volumes: appliance.disks.operations,
           transfers: appliance.disks.transfers,

@@ -3,6 +3,7 @@ import type { MachineReport } from "../control/operations.ts";
 import { machineStatus } from "../state/state.ts";
 import { type AddCommand, type Context, client, examples, SOCKET_OPTION } from "./context.ts";
 import { describeBoot } from "./explain.ts";
+import { addEntries } from "./machine-entries.ts";
 import { age, json, type Output, table } from "./output.ts";
 import { machineRows, paintStatus } from "./status.ts";
 import { drawBoot, transferCell, transfersOf } from "./timeline.ts";
@@ -17,6 +18,7 @@ export const addMachine: AddCommand = (program, context) => {
   const { output } = context;
   const machine = program.command("machine").description("the machines of the rack");
   addReset(machine, context);
+  addEntries(machine, context);
 
   machine
     .command("list")

@@ -5,6 +5,7 @@ import type { Machine } from "../machine/machine.ts";
 import type { TimedEvent } from "../state/events.ts";
 import type { State } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
+import type { EntryCalls } from "./entry-operations.ts";
 import { ControlError } from "./errors.ts";
 import type { VolumeCalls, VolumeStreams } from "./volume-operations.ts";
 
@@ -50,7 +51,7 @@ export function download<I>(input: z.ZodType<I>, handle: (input: I, signal: Abor
 }
 
 /** What the operations answer, for typed clients. Numbers without end (an infinite lease) are null in JSON. */
-export interface Calls extends VolumeCalls {
+export interface Calls extends VolumeCalls, EntryCalls {
   readonly status: { readonly input: Readonly<Record<string, never>>; readonly output: StatusReport };
   readonly "machine.list": { readonly input: Readonly<Record<string, never>>; readonly output: readonly Machine[] };
   readonly "machine.show": { readonly input: { readonly name: string }; readonly output: MachineReport };

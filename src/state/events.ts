@@ -1,3 +1,4 @@
+import type { EntryReason } from "../machine/boot-entries.ts";
 import type { BootStage } from "../machine/boots.ts";
 import type { FirmwareKind } from "../machine/firmware.ts";
 import type { Ipv4, Iqn, Mac, MachineName, VolumeName } from "../machine/identifiers.ts";
@@ -145,8 +146,7 @@ export type StateEvent =
       readonly machine: MachineName;
       readonly boot: number;
       readonly entry: string;
-      /** The disk says so; it asked for it for this time only; or a person did. */
-      readonly because: "disk" | "next-entry" | "chosen" | "fell-back";
+      readonly because: Exclude<EntryReason, "fell-back">;
     }
   /** `failed` is what the disk says; it did not come up, so the machine was given what came up last. */
   | {

@@ -105,7 +105,7 @@ const LINES: Lines = {
   "boot.reached": debug((event) => `${event.machine} has reached ${event.stage}`),
   "boot.abandoned": warn((event) => `${event.machine} gave up its boot at ${event.stage}: ${event.reason}`),
   "boot.entry": info((event) => {
-    const why = { disk: "", "next-entry": ", which its disk wants this time only", chosen: ", which was chosen here", "fell-back": "" };
+    const why = { disk: "", "next-entry": ", which its disk wants this time only", chosen: ", which was chosen here" };
     return `${event.machine} is given ${event.entry}${why[event.because]}`;
   }),
   "boot.fellBack": warn((event) => `${event.machine} falls back to ${event.entry}: ${event.failed} did not come up`),

@@ -250,7 +250,6 @@ const WHY: Readonly<Record<Extract<BootEvent, { type: "boot.entry" }>["because"]
   disk: "",
   "next-entry": ", which the disk wants this time only",
   chosen: ", which was chosen here",
-  "fell-back": ", which came up last",
 };
 
 function noted(boot: BootRecord, note: string): BootRecord {

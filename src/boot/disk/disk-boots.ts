@@ -1,3 +1,4 @@
+import type { EntriesReport } from "../../machine/boot-entries.ts";
 import type { MachineName, VolumeName } from "../../machine/identifiers.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { Emit, TimedEvent } from "../../state/events.ts";
@@ -23,16 +24,6 @@ export interface DiskBootsParts {
   readonly bootOf: (machine: MachineName) => number | undefined;
   readonly firstDiskOf: (machine: MachineName) => VolumeName | undefined;
   readonly emit: Emit;
-}
-
-/** What a machine's disk would boot, for people. */
-export interface EntriesReport {
-  readonly volume: VolumeName;
-  readonly entries: readonly { readonly title: string; readonly id: string; readonly kernel: string; readonly arguments: string }[];
-  /** What the next boot gets; absent where nothing can be booted. */
-  readonly next?: { readonly index: number; readonly because: Settled["because"]; readonly failed?: string };
-  readonly unifiedKernels: readonly string[];
-  readonly notes: readonly string[];
 }
 
 interface Found {
@@ -156,10 +147,11 @@ export class DiskBoots {
     const settled = this.#settle(machine, volume, findings);
     if (boot === undefined || settled === undefined) return;
     memories.set(volume, settled.after);
-    const { entry, because } = settled;
-    if (!this.#tellOnce(machine, `${boot}: ${settled.index} ${entry.title}`)) return;
-    if (settled.failed === undefined) emit({ type: "boot.entry", machine: machine.name, boot, entry: entry.title, because });
-    else emit({ type: "boot.fellBack", machine: machine.name, boot, entry: entry.title, failed: settled.failed.title });
+    const { because, failed: gaveWay } = settled;
+    const told = { machine: machine.name, boot, entry: settled.entry.title };
+    if (!this.#tellOnce(machine, `${boot}: ${settled.index} ${told.entry}`)) return;
+    if (because !== "fell-back") emit({ type: "boot.entry", ...told, because });
+    else emit({ type: "boot.fellBack", ...told, failed: gaveWay?.title ?? "" });
   }
 
   #tellOnce(machine: Machine, what: string): boolean {

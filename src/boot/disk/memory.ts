@@ -1,3 +1,4 @@
+import type { EntryReason } from "../../machine/boot-entries.ts";
 import { type DiskDecision, decide } from "./decide.ts";
 import type { DiskEntry, DiskFindings } from "./disk-boot.ts";
 
@@ -28,8 +29,6 @@ export const NO_MEMORY: DiskMemory = { failures: [] };
 export const FAILURES_UNTIL_FALL_BACK = 2;
 /** Entries of one disk whose failures are remembered. */
 const MAX_FAILURES = 8;
-
-export type EntryReason = "disk" | "next-entry" | "chosen" | "fell-back";
 
 export interface Settled {
   readonly index: number;
