@@ -88,12 +88,13 @@ export const LOGIN_KEYS: readonly LoginKey[] = [
   // 13.14: bounds what arrives unasked; never above MaxBurstLength.
   { ...operational, name: "FirstBurstLength", rule: "minimum", range: LENGTH, fallback: 65536, ours: 262144 },
   // 13.15, 13.16: a session ends with its connection, so there is nothing to wait for and nothing to retain.
-  { ...operational, name: "DefaultTime2Wait", rule: "maximum", range: [0, 3600], fallback: 2, ours: 0 },
-  { ...operational, name: "DefaultTime2Retain", rule: "minimum", range: [0, 3600], fallback: 20, ours: 0 },
+  // Unlike the others they mean something in a discovery session too: open-iscsi ends a login that calls them irrelevant.
+  { ...operational, name: "DefaultTime2Wait", sessions: "any", rule: "maximum", range: [0, 3600], fallback: 2, ours: 0 },
+  { ...operational, name: "DefaultTime2Retain", sessions: "any", rule: "minimum", range: [0, 3600], fallback: 20, ours: 0 },
   { ...operational, name: "MaxOutstandingR2T", rule: "minimum", range: [1, 65535], fallback: 1, ours: 4 },
   { ...operational, name: "DataPDUInOrder", rule: "or", ...YES },
   { ...operational, name: "DataSequenceInOrder", rule: "or", ...YES },
-  { ...operational, name: "ErrorRecoveryLevel", sessions: "normal", rule: "minimum", range: [0, 2], fallback: 0, ours: 0 },
+  { ...operational, name: "ErrorRecoveryLevel", sessions: "any", rule: "minimum", range: [0, 2], fallback: 0, ours: 0 },
   // 13.23: aborted tasks of other sessions are reported as RFC 3720 has it.
   { ...operational, name: "TaskReporting", rule: "choose", fallback: "RFC3720", ours: ["RFC3720"] },
   // RFC 7144, 7.1.1: 1 is RFC 7143 without the SAM-4 additions.

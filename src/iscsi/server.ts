@@ -295,7 +295,7 @@ export class IscsiServer {
     const connection = this.#connections.get(id);
     const who = this.#who(id);
     this.#connections.delete(id);
-    const session = this.#sessions.closed(id);
+    const session = this.#sessions.closed(id, reason === "logout");
     if (connection !== undefined && (reason === "protocol-error" || reason === "digest-error")) {
       this.#parts.emit({ type: "peer.malformed", service: "iscsi", peer: connection.peer, reason: detail });
     }

@@ -44,6 +44,8 @@ export type Admission =
 export class SessionTable {
   readonly #drop: (connection: ConnectionId, detail: string) => void;
   readonly #entries = new Map<ConnectionId, Entry>();
+  /** Nexuses whose session ended without a Logout, oldest first, with their machine. */
+  readonly #left = new Map<string, MachineName>();
   #lastTsih = 0;
 
   constructor(drop: (connection: ConnectionId, detail: string) => void) {
@@ -89,7 +91,8 @@ export class SessionTable {
     // A newer login for this nexus drops this one exactly as this one dropped its predecessor, so `closed` removes it.
     if (this.#entries.get(connection) !== entry || this.#superseded(entry)) return { kind: "gone" };
     entry.admitted = true;
-    return { kind: "admitted", tsih: entry.tsih, reinstated: rivals.some((rival) => rival.admitted) };
+    const cameBack = nexus !== undefined && this.#left.delete(keyOf(nexus));
+    return { kind: "admitted", tsih: entry.tsih, reinstated: cameBack || rivals.some((rival) => rival.admitted) };
   }
 
   #superseded(entry: Entry): boolean {
@@ -101,12 +104,16 @@ export class SessionTable {
     return false;
   }
 
-  /** The data plane's last word on a connection. Returns the session that it carried, if it carried one. */
-  closed(connection: ConnectionId): Session | undefined {
+  /**
+   * The data plane's last word on a connection. Returns the session that it carried, if it carried one. One that was left
+   * without a Logout may be come back to: open-iscsi of the real root closes TCP before it takes the initramfs's session over.
+   */
+  closed(connection: ConnectionId, loggedOut: boolean): Session | undefined {
     const entry = this.#entries.get(connection);
     if (entry === undefined) return undefined;
     this.#entries.delete(connection);
     entry.end();
+    if (entry.admitted && !loggedOut && entry.nexus !== undefined) this.#remember(entry.nexus);
     return entry.admitted ? entry : undefined;
   }
 
@@ -115,6 +122,13 @@ export class SessionTable {
     const entries = this.#entriesOf((entry) => entry.nexus?.machine === machine);
     for (const entry of entries) this.#drop(entry.connection, detail);
     await Promise.all(entries.map((entry) => entry.ended));
+    for (const [key, owner] of this.#left) if (owner === machine) this.#left.delete(key);
+  }
+
+  #remember(nexus: Nexus): void {
+    const [oldest] = this.#left.keys();
+    if (this.#left.size >= MAX_SESSIONS && oldest !== undefined) this.#left.delete(oldest);
+    this.#left.set(keyOf(nexus), nexus.machine);
   }
 
   #entriesOf(matches: (entry: Entry) => boolean): readonly Entry[] {
@@ -139,4 +153,8 @@ export class SessionTable {
 
 function sameNexus(a: Nexus | undefined, b: Nexus): boolean {
   return a !== undefined && a.initiator === b.initiator && a.isid === b.isid && a.target === b.target;
+}
+
+function keyOf({ initiator, isid, target }: Nexus): string {
+  return `${initiator} ${isid} ${target}`;
 }

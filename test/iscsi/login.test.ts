@@ -119,6 +119,14 @@ describe("logging in", () => {
     expect(guarded.last?.done).toBeDefined();
   });
 
+  it("answers all that a dracut initramfs asks in its discovery, or it would give the disk up", () => {
+    const initramfs = new Initiator([]);
+    const answer = initramfs.send(capturedKeys("open-iscsi-discovery", 0));
+    expect(answer).toMatchObject({ ErrorRecoveryLevel: "0", DefaultTime2Wait: "2", DefaultTime2Retain: "0", IFMarker: "No" });
+    expect(Object.values(answer)).not.toContain("Irrelevant");
+    expect(initramfs.last?.done).toMatchObject({ parameters: { discovery: true } });
+  });
+
   it("opens a discovery session without a target", () => {
     const curious = new Initiator([]);
     const answer = curious.send(capturedKeys("libiscsi-discovery", 0));

@@ -30,9 +30,26 @@ describe("sessions", () => {
     const second = sessions.admit(2, 0, nexus());
     expect(dropped).toEqual([1]);
     expect(await settled(second)).toBe("waiting");
-    sessions.closed(1);
+    sessions.closed(1, true);
     expect(await second).toEqual({ kind: "admitted", tsih: 2, reinstated: true });
     expect([...sessions.sessions()].map(({ connection }) => connection)).toEqual([2]);
+  });
+
+  it("knows the initiator that comes back to a session it left without a Logout, as the real root does", async () => {
+    const { sessions } = table();
+    await sessions.admit(1, 0, nexus());
+    sessions.closed(1, false);
+    expect(await sessions.admit(2, 0, nexus())).toMatchObject({ reinstated: true });
+    sessions.closed(2, true);
+    expect(await sessions.admit(3, 0, nexus())).toMatchObject({ reinstated: false });
+  });
+
+  it("takes nobody for come back after a new boot has fenced the machine", async () => {
+    const { sessions } = table();
+    await sessions.admit(1, 0, nexus());
+    sessions.closed(1, false);
+    await sessions.fence(nexus().machine, "a new boot began");
+    expect(await sessions.admit(2, 0, nexus())).toMatchObject({ reinstated: false });
   });
 
   it("lets the newest of several waiting logins win, and the others go", async () => {
@@ -41,9 +58,9 @@ describe("sessions", () => {
     const second = sessions.admit(2, 0, nexus());
     const third = sessions.admit(3, 0, nexus());
     expect(dropped).toEqual([1, 1, 2]);
-    sessions.closed(1);
+    sessions.closed(1, true);
     expect(await settled(third)).toBe("waiting");
-    sessions.closed(2);
+    sessions.closed(2, true);
     expect((await second).kind).toBe("gone");
     expect(await third).toMatchObject({ kind: "admitted", reinstated: true });
   });
@@ -52,11 +69,11 @@ describe("sessions", () => {
     const { sessions } = table();
     await sessions.admit(1, 0, nexus());
     const second = sessions.admit(2, 0, nexus());
-    sessions.closed(1);
+    sessions.closed(1, true);
     // The third comes before the second has noticed that its way is free.
     const third = sessions.admit(3, 0, nexus());
     expect(await second).toEqual({ kind: "gone" });
-    sessions.closed(2);
+    sessions.closed(2, true);
     expect((await third).kind).toBe("admitted");
   });
 
@@ -76,8 +93,8 @@ describe("sessions", () => {
     const { sessions } = table();
     await sessions.admit(1, 0, nexus());
     const second = sessions.admit(2, 0, nexus());
-    sessions.closed(2);
-    sessions.closed(1);
+    sessions.closed(2, true);
+    sessions.closed(1, true);
     expect(await second).toEqual({ kind: "gone" });
     expect(sessions.size).toBe(0);
   });
@@ -92,10 +109,10 @@ describe("sessions", () => {
       over = true;
     });
     expect(dropped).toEqual([1, 2]);
-    sessions.closed(1);
+    sessions.closed(1, true);
     await new Promise((resolve) => setImmediate(resolve));
     expect(over).toBe(false);
-    sessions.closed(2);
+    sessions.closed(2, true);
     await fence;
     expect(sessions.size).toBe(1);
   });
@@ -105,7 +122,7 @@ describe("sessions", () => {
     for (let i = 0; i < MAX_SESSIONS_PER_MACHINE; i++) await sessions.admit(i + 1, 0, nexus({ isid: `${i}`.padStart(12, "0") }));
     expect((await sessions.admit(1000, 0, nexus({ isid: "ffffffffffff" }))).kind).toBe("full");
     const again = sessions.admit(1001, 0, nexus({ isid: "000000000000" }));
-    sessions.closed(1);
+    sessions.closed(1, true);
     expect((await again).kind).toBe("admitted");
   });
 
@@ -113,7 +130,7 @@ describe("sessions", () => {
     const { sessions } = table();
     await sessions.admit(1, 4, nexus());
     expect(sessions.cidOf(1)).toBe(4);
-    sessions.closed(1);
+    sessions.closed(1, true);
     expect(sessions.cidOf(1)).toBeUndefined();
   });
 });
