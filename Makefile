@@ -45,9 +45,9 @@ test-long: build ## What takes hours: soaks, many kills, long fuzzing; records u
 	@node test/run.ts long
 
 .PHONY: demo
-demo: build ## Watch a machine without a disk boot Linux from this one
+demo: build ## Watch a machine without a disk boot Linux from this one (KEEP=1 keeps it up)
 	@test/setup/packages.sh build demo
-	@node test/demo/demo.ts
+	@node test/demo/demo.ts $(if $(KEEP),--keep)
 
 .PHONY: bench
 bench: build ## Our target, tgt and istgt side by side: rates and processor time
