@@ -165,7 +165,7 @@ async function startRackboot({
   };
   // JSON is YAML, too.
   writeFileSync(join(folder, "rackboot.yaml"), JSON.stringify(configuration, null, 2));
-  const serve = [RACKBOOT, "serve", "--config", join(folder, "rackboot.yaml")];
+  const serve = [RACKBOOT, "serve", "--config", join(folder, "rackboot.yaml"), "--socket", join(folder, "control.sock")];
   const daemon = new BackgroundProcess(resources, [...prefix, process.execPath, ...serve]);
   await until(daemon, timeoutMs, () => answersDiscovery(port));
   return [daemon, []];
