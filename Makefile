@@ -32,6 +32,7 @@ lint: $(STAMPS)/npm ## Check types, style, import layers and C++ formatting
 	@npm run --silent typecheck
 	@npm run --silent lint
 	@$(MAKE) --no-print-directory -C src/native lint
+	@$(MAKE) --no-print-directory -C test/bench/loadgen lint
 
 .PHONY: test
 test: build ## Everything: lint, unit, native, peers, whole machines (under 45 minutes on 2 cores)
@@ -50,9 +51,9 @@ demo: build ## Watch a machine without a disk boot Linux from this one (KEEP=1 k
 	@node test/demo/demo.ts $(if $(KEEP),--keep)
 
 .PHONY: bench
-bench: build ## Our target, tgt and istgt side by side: rates and processor time
+bench: build ## Our target, tgt and istgt side by side: rates and processor time (BENCH="--quick": the short one)
 	@test/setup/packages.sh build test
-	@node test/bench/bench.ts
+	@node test/bench/bench.ts $(BENCH)
 
 .PHONY: clean
 clean: ## Remove what was built
