@@ -285,6 +285,7 @@ export class Appliance {
       ...(root !== undefined && { root }),
       isMachine: (name) => this.#rack.byName(name as MachineName) !== undefined,
       diskPlan: (machine) => this.#diskBoots.plan(machine),
+      secretsFor: (machine) => this.#settings.secrets.get(machine.name),
     };
   }
 

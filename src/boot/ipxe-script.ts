@@ -1,4 +1,5 @@
 import type { Machine } from "../machine/machine.ts";
+import type { ChapSecrets } from "../machine/secrets.ts";
 import { httpUrl, type ServerFacts, tftpUrl } from "./facts.ts";
 import { kernelLine } from "./kernel-line.ts";
 import { type BootEntry, type BootPlan, rootPath } from "./plan.ts";
@@ -11,14 +12,14 @@ const MAX_NOTES_SHOWN = 16;
 const DOLLAR: string = "$".concat("{dollar}");
 
 /** The iPXE script of one machine (ipxe.org/scripting): its default entry, over HTTP, and over TFTP where that fails. */
-export function ipxeScript(machine: Machine, plan: BootPlan, facts: ServerFacts): string {
+export function ipxeScript(machine: Machine, plan: BootPlan, facts: ServerFacts, chap?: ChapSecrets): string {
   return `${[
     "#!ipxe",
     `# ${machine.name}: written by rackboot at each request.`,
     "set dollar:string $",
     `set initiator-iqn ${machine.initiators[0]}`,
     `echo rackboot: this is ${machine.name}`,
-    ...body(machine, plan, facts),
+    ...body(machine, plan, facts, chap),
     ":failed",
     `echo rackboot: that did not work. Restarting in ${RETRY_SECONDS} seconds`,
     `sleep ${RETRY_SECONDS}`,
@@ -26,7 +27,7 @@ export function ipxeScript(machine: Machine, plan: BootPlan, facts: ServerFacts)
   ].join("\n")}\n`;
 }
 
-function body(machine: Machine, plan: BootPlan, facts: ServerFacts): string[] {
+function body(machine: Machine, plan: BootPlan, facts: ServerFacts, chap: ChapSecrets | undefined): string[] {
   switch (plan.kind) {
     case "kernel":
       return [...plan.notes.map(say), ...bootEntry(machine, plan.entries[plan.defaultIndex] ?? plan.entries[0], facts)];
@@ -36,6 +37,7 @@ function body(machine: Machine, plan: BootPlan, facts: ServerFacts): string[] {
     }
     case "sanboot":
       return [
+        ...credentials(chap),
         "echo rackboot: starting the boot loader on the iSCSI disk",
         `sanboot --drive 0x80 ${rootPath(machine, facts.portals[0], facts.iscsiPort)} || goto failed`,
       ];
@@ -44,6 +46,14 @@ function body(machine: Machine, plan: BootPlan, facts: ServerFacts): string[] {
     case "nothing":
       return [say(plan.reason), ...plan.notes.slice(0, MAX_NOTES_SHOWN).map(say), "goto failed"];
   }
+}
+
+/** iPXE hands them on in the iBFT, so that they need not stand on a kernel's command line. */
+function credentials(chap: ChapSecrets | undefined): string[] {
+  if (chap === undefined) return [];
+  const { user, secret, mutual } = chap;
+  const own = [`set username ${text(user)}`, `set password ${text(secret)}`];
+  return mutual === undefined ? own : [...own, `set reverse-username ${text(mutual.user)}`, `set reverse-password ${text(mutual.secret)}`];
 }
 
 function bootEntry(machine: Machine, entry: BootEntry, facts: ServerFacts): string[] {

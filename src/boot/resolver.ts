@@ -1,6 +1,7 @@
 import { basename } from "node:path";
 import { ipv4ToNumber } from "../machine/identifiers.ts";
 import type { Machine } from "../machine/machine.ts";
+import type { ChapSecrets } from "../machine/secrets.ts";
 import type { FileRole } from "../state/events.ts";
 import type { ServerFacts } from "./facts.ts";
 import { fileAt, fileNamed, fileOf, fileWithin, LoaderInspector } from "./file-system.ts";
@@ -29,6 +30,8 @@ export interface ResolverSettings {
   readonly isMachine: (name: string) => boolean;
   /** What a machine is handed whose disk says it. Never rejects. */
   readonly diskPlan: (machine: Machine) => Promise<BootPlan>;
+  /** What iPXE proves itself with where it attaches the machine's disk. */
+  readonly secretsFor?: (machine: Machine) => ChapSecrets | undefined;
 }
 
 /** A request as the rules below see it. */
@@ -122,7 +125,9 @@ export class BootResolver implements BootFiles {
   }
 
   #ipxeScript({ machine, plan, name }: Request): BootFile | undefined {
-    return name === IPXE_SCRIPT ? handedOut(plan, ipxeScript(machine, plan, this.#settings.facts)) : undefined;
+    if (name !== IPXE_SCRIPT) return undefined;
+    const { facts, secretsFor } = this.#settings;
+    return handedOut(plan, ipxeScript(machine, plan, facts, machine.chap ? secretsFor?.(machine) : undefined));
   }
 
   /** The loader of the machine's disk and what it asks for beside itself; this system's own where the disk brings none. */

@@ -22,7 +22,6 @@ const NOT_YET_USED: readonly Unused[] = [
   { path: ["tftp", "upload"] },
   { path: ["machines", "*", "boot", "install"] },
   { path: ["machines", "*", "boot", "rescue"] },
-  { path: ["machines", "*", "boot", "uki"] },
 ];
 
 /** Machines lose their root when a lease runs out that nobody renews, so shorter ones deserve a word. */

@@ -58,6 +58,22 @@ describe("a machine is sent to a loader that its firmware can start", () => {
     expect(file("ipxe-bios", machine(), NOTHING)).toBe(SCRIPT);
   });
 
+  test("a name whose loader turns out when it is asked for, where the disk decides", () => {
+    const disk = machine("uqbar", { boot: { kind: "disk", via: "loader" } });
+    expect(file("uefi-x64-pxe", disk, NOTHING)).toBe("uqbar/bootx64.efi");
+    expect(file("uefi-x64-http", disk)).toBe("http://172.16.0.1/uqbar/bootx64.efi");
+    expect(file("uefi-arm64-pxe", disk)).toBe("uqbar/bootaa64.efi");
+    expect(file("bios-pxe", disk)).toBe("uqbar/undionly.kpxe");
+    expect(file("ipxe-bios", disk)).toBe(SCRIPT);
+  });
+
+  test("a unified kernel image itself, where firmware can start it", () => {
+    const uki = machine("uqbar", { boot: { kind: "uki", file: "/srv/linux-6.1.efi" } });
+    expect(file("uefi-x64-pxe", uki)).toBe("uqbar/linux.efi");
+    expect(file("uefi-x64-http", uki)).toBe("http://172.16.0.1/uqbar/linux.efi");
+    expect(file("bios-pxe", uki)).toBe("uqbar/undionly.kpxe");
+  });
+
   test("iPXE, where the loader on the iSCSI disk is to run", () => {
     const disk = machine("uqbar", { boot: { kind: "disk", via: "sanboot" } });
     expect(file("uefi-x64-pxe", disk)).toBe("uqbar/snponly.efi");

@@ -101,6 +101,20 @@ describe("iPXE script", () => {
     expect(text).toContain("sanboot --drive 0x80 iscsi:172.16.0.1:6:3260:0:iqn.2026-01.lan.rackboot:uqbar || goto failed");
   });
 
+  test("proves itself to the disk where it must, and to nothing else", () => {
+    const disk = machine("uqbar", { boot: { kind: "disk", via: "sanboot" } });
+    const chap = { user: "uqbar", secret: `a \${secret} of mine`, mutual: { user: "rack", secret: "another secret" } };
+    const script = ipxeScript(disk, bootPlan(disk), FACTS, chap).split("\n");
+    const from = script.indexOf("set username uqbar");
+    expect(script.slice(from, from + 4)).toEqual([
+      "set username uqbar",
+      `set password a \${dollar}{secret} of mine`,
+      "set reverse-username rack",
+      "set reverse-password another secret",
+    ]);
+    expect(ipxeScript(machine(), bootPlan(machine()), FACTS, chap)).not.toContain("secret");
+  });
+
   test("is one command a line, whatever a configuration holds", () => {
     const plain = ipxe(machine()).split("\n").length;
     expect(ipxe(machine("uqbar", { arguments: "a\nreboot\r\nb" })).split("\n").length).toBe(plain);

@@ -139,6 +139,16 @@ describe("a boot", () => {
 });
 
 describe("the next boot", () => {
+  it("begins when firmware asks after a kernel was loaded that never reached its disk", () => {
+    const rig = new Rig();
+    rig.signal(firmware(), reached("loader"), reached("config"), reached("kernel"), reached("initramfs"));
+    expect(rig.signal(firmware())).toEqual([
+      "abandoned 1 at initramfs: its firmware asked again before it was up",
+      "began 2 uefi-x64-pxe",
+      "2: discover",
+    ]);
+  });
+
   it("begins when firmware asks after the disk was reached, and the one before is given up if it was not up", () => {
     const rig = new Rig();
     rig.signal(...toTheDisk);
