@@ -132,7 +132,7 @@ export class Clones {
     source.verify?.();
     const grownBytes = Math.max(sizeBytes, options.atLeastBytes ?? 0);
     if (grownBytes > originBytes) await growFile(file, grownBytes);
-    await writeJson(join(temporary, VOLUME_FILE), record);
+    await writeJson(join(temporary, VOLUME_FILE), { ...record, sizeBytes: Math.max(grownBytes, originBytes) });
   }
 
   /** Calls `use` with a volume or a snapshot of it as it is now; nothing can take it away before that is done. */

@@ -18,6 +18,8 @@ export interface VolumeRecord {
   /** Given once and never again: serial number and NAA identifier are derived from it. */
   readonly uuid: string;
   readonly createdMs: number;
+  /** What `disk.raw` has at least; a file that has less was cut short by somebody else. Absent where the blocks are elsewhere. */
+  readonly sizeBytes?: number;
   readonly origin?: OriginRecord;
   /** Of `file:` volumes. */
   readonly file?: string;

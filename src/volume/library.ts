@@ -3,11 +3,12 @@ import type { VolumeName } from "../machine/identifiers.ts";
 import { setCopyOnWriteHint } from "../native/extents.ts";
 import type { Emit } from "../state/events.ts";
 import { Catalogue, type StoredVolume } from "./catalogue.ts";
+import { fileBytes } from "./copy.ts";
 import { VolumeError } from "./error.ts";
 import { AtomicFolders, removeLeftovers } from "./files.ts";
 import { diskPath, volumesFolder } from "./layout.ts";
 import { Locks } from "./locks.ts";
-import { Pool } from "./pool.ts";
+import { Pool, readable } from "./pool.ts";
 
 /**
  * A random write to a shared block takes this much room beside it at once on XFS (its default is 128 KiB), so that a busy
@@ -65,11 +66,17 @@ export class Library {
     return volume.record.file === undefined || statSync(volume.record.file).dev === statSync(volumesFolder(this.storage)).dev;
   }
 
-  /** Throws {@link VolumeError} where the blocks are gone. */
+  /** Throws {@link VolumeError} where the blocks, or the last of them, are gone. */
   needBlocks(volume: StoredVolume): string {
     const path = this.pathOf(volume);
     if (!existsSync(path))
       throw new VolumeError(`the blocks of ${volume.name} are gone: ${path} does not exist; restore it, or delete the volume`);
+    const { file, sizeBytes = 0 } = volume.record;
+    const leftBytes = file === undefined ? fileBytes(path) : sizeBytes;
+    if (leftBytes < sizeBytes) {
+      const left = `${path} has ${readable(leftBytes)} of the ${readable(sizeBytes)} of ${volume.name}`;
+      throw new VolumeError(`${left}: it was cut short; roll back to a snapshot, or restore it from elsewhere`);
+    }
     return path;
   }
 }

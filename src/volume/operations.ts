@@ -13,7 +13,16 @@ import {
 import { type CopyOptions, createSparse, duplicate, fileBytes, growFile } from "./copy.ts";
 import { explained, VolumeError } from "./error.ts";
 import { writeJson } from "./files.ts";
-import { DISK_FILE, parseOrigin, parseVolumeReference, snapshotFolder, snapshotPath, VOLUME_FILE, volumeFolder } from "./layout.ts";
+import {
+  DISK_FILE,
+  parseOrigin,
+  parseVolumeReference,
+  snapshotFolder,
+  snapshotPath,
+  VOLUME_FILE,
+  type VolumeRecord,
+  volumeFolder,
+} from "./layout.ts";
 import type { Library } from "./library.ts";
 import { readable } from "./pool.ts";
 import type { SnapshotOptions } from "./snapshots.ts";
@@ -85,7 +94,8 @@ export class VolumeOperations {
         await folders.appear(volumeFolder(storage, name), async (temporary) => {
           await fill(join(temporary, DISK_FILE));
           await mkdir(join(temporary, "snapshots"), { mode: 0o700 });
-          await writeJson(join(temporary, VOLUME_FILE), { uuid: randomUUID(), createdMs: now(), settings });
+          const record: VolumeRecord = { uuid: randomUUID(), createdMs: now(), sizeBytes: fileBytes(join(temporary, DISK_FILE)), settings };
+          await writeJson(join(temporary, VOLUME_FILE), record);
         });
       } catch (cause) {
         throw explained(`${name} was not ${how}`, cause);
@@ -151,7 +161,7 @@ export class VolumeOperations {
           const prepared = await folders.prepare(volumeFolder(storage, name), ["snapshots"], async (temporary) => {
             const room = (bytes: number): void => pool.requireRoom("a full copy", bytes);
             await duplicate(snapshotPath(storage, name, snapshot), join(temporary, DISK_FILE), { ...options, room });
-            await writeJson(join(temporary, VOLUME_FILE), record);
+            await writeJson(join(temporary, VOLUME_FILE), { ...record, sizeBytes: fileBytes(join(temporary, DISK_FILE)) });
           });
           await this.#store.swap(name, () => prepared.commit());
         } catch (cause) {
@@ -165,7 +175,7 @@ export class VolumeOperations {
 
   /** Grows a volume, in use or not. */
   async resize(name: string, sizeBytes: number): Promise<VolumeReport> {
-    const { catalogue, locks, emit } = this.#library;
+    const { catalogue, locks, folders, storage, emit } = this.#library;
     const volume = parseVolumeReference(name);
     await locks.exclusive(volume, async () => {
       const stored = catalogue.need(volume);
@@ -182,6 +192,9 @@ export class VolumeOperations {
       checkSize(sizeBytes, this.#settingsOf(volume).blockSize);
       try {
         await growFile(path, sizeBytes);
+        // A crash before this leaves a file that is larger than it must be, which is as good.
+        await folders.rewrite(join(volumeFolder(storage, volume), VOLUME_FILE), { ...stored.record, sizeBytes });
+        catalogue.refresh(volume);
       } catch (cause) {
         throw explained(`${name} was not resized`, cause);
       }

@@ -122,6 +122,16 @@ export class Snapshots {
     });
   }
 
+  /** Removes what a crash between a snapshot and its clone left. Before anything is served. */
+  async collectAll(): Promise<void> {
+    const { catalogue } = this.#library;
+    const clones = catalogue.clones();
+    const unused = [...catalogue.all].flatMap(({ snapshots }) =>
+      [...snapshots.values()].filter(({ automatic, uuid }) => automatic && !clones.has(uuid)),
+    );
+    for (const { uuid } of unused) await this.collect(uuid);
+  }
+
   #automaticName(volume: StoredVolume): VolumeName {
     const time = new Date(this.#library.now()).toISOString().replace(/[-:]/g, "").slice(0, 15);
     for (let number = 1; ; number++) {

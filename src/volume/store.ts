@@ -77,6 +77,7 @@ export class VolumeStore implements Serving {
     const { emit, now, onStep } = this.#parts;
     this.#library = await Library.open({ storage, emit, now, ...(onStep !== undefined && { onStep }) });
     const snapshots = new Snapshots(this.#library, this);
+    await snapshots.collectAll();
     this.#making = { snapshots, clones: new Clones(this.#library, snapshots, this) };
   }
 
@@ -323,7 +324,7 @@ export class VolumeStore implements Serving {
     const record: VolumeRecord = {
       uuid: randomUUID(),
       createdMs: this.library.now(),
-      ...(source.kind === "file" && { file: source.path }),
+      ...(source.kind === "file" ? { file: source.path } : { sizeBytes: source.sizeBytes }),
     };
     try {
       await folders.appear(volumeFolder(storage, name), async (temporary) => {
