@@ -131,7 +131,7 @@ export class BootResolver implements BootFiles {
   }
 
   /** The loader of the machine's disk and what it asks for beside itself; this system's own where the disk brings none. */
-  async #diskLoader({ client, machine, plan, name }: Request): Promise<BootFile | undefined> {
+  async #diskLoader({ client, machine, plan, name }: Request): Promise<BootFile | NotFound | undefined> {
     if (machine.boot.kind !== "disk" || machine.boot.via !== "loader") return undefined;
     const chains = chainsOf(plan);
     const architecture = diskLoaderAsked(name);
@@ -144,7 +144,8 @@ export class BootResolver implements BootFiles {
     const chain = chains.find((each) => each.architecture === architecture && (client.transport === "tftp" || each.httpBoot));
     if (chain !== undefined) return fileOf(chain.first, "loader");
     const own = ownLoader(architecture, client.transport, this.#settings.loaders);
-    return own === undefined ? undefined : fileAt(own.path, "loader");
+    const found = own === undefined ? undefined : await fileAt(own.path, "loader");
+    return found ?? notFound(`neither the disk of ${machine.name} nor this system has a boot loader for UEFI ${architecture}`);
   }
 
   async #loader({ machine, name }: Request): Promise<BootFile | undefined> {

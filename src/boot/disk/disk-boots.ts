@@ -10,7 +10,7 @@ import { loaderChains } from "./chains.ts";
 import type { DiskFile, DiskFindings } from "./disk-boot.ts";
 import { diskPlan } from "./disk-plan.ts";
 import type { DiskLooks } from "./looks.ts";
-import { cameUp, choose, entryName, failed, replaced, type Settled, settle } from "./memory.ts";
+import { cameUp, choose, type DiskMemory, entryName, failed, replaced, type Settled, settle } from "./memory.ts";
 import type { DiskMemories } from "./memory-store.ts";
 import { DiskSource } from "./source.ts";
 
@@ -109,12 +109,11 @@ export class DiskBoots {
         const volume = this.#parts.firstDiskOf(event.machine);
         if (volume === undefined) return;
         const learn = event.type === "boot.abandoned" ? failed : cameUp;
-        memories.set(volume, learn(memories.get(volume), event.boot));
+        this.#remember(volume, learn(memories.get(volume), event.boot));
         return;
       }
       case "volume.rolledBack":
-      case "volume.renewed":
-        memories.set(event.volume, replaced(memories.get(event.volume)));
+        this.#remember(event.volume, replaced(memories.get(event.volume)));
         return;
       case "volume.renamed":
         this.#parts.looks.forget(event.volume);
@@ -142,16 +141,26 @@ export class DiskBoots {
 
   /** A menu with its default was made for the machine: that counts as this boot's entry. */
   #handedOut(machine: Machine, volume: VolumeName, findings: DiskFindings): void {
-    const { memories, bootOf, emit } = this.#parts;
+    const { bootOf, emit } = this.#parts;
     const boot = bootOf(machine.name);
     const settled = this.#settle(machine, volume, findings);
     if (boot === undefined || settled === undefined) return;
-    memories.set(volume, settled.after);
+    this.#remember(volume, settled.after);
     const { because, failed: gaveWay } = settled;
     const told = { machine: machine.name, boot, entry: settled.entry.title };
     if (!this.#tellOnce(machine, `${boot}: ${settled.index} ${told.entry}`)) return;
     if (because !== "fell-back") emit({ type: "boot.entry", ...told, because });
     else emit({ type: "boot.fellBack", ...told, failed: gaveWay?.title ?? "" });
+  }
+
+  /** A data disk that is full or gone keeps no machine from booting. */
+  #remember(volume: VolumeName, memory: DiskMemory): void {
+    try {
+      this.#parts.memories.set(volume, memory);
+    } catch (cause) {
+      const reason = `what became of the boots of ${volume} cannot be written: ${(cause as Error).message}`;
+      this.#parts.emit({ type: "service.failed", service: "boot memory", reason });
+    }
   }
 
   #tellOnce(machine: Machine, what: string): boolean {
