@@ -1,26 +1,12 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
-import type { DataPlane, DataPlaneOptions } from "./data-plane.ts";
-import type { DatagramSocketOptions } from "./datagrams.ts";
-
-/** What rackboot.node exports; only the doors in this folder call it. */
-export interface Addon {
-  openDataPlane(options: DataPlaneOptions): DataPlane;
-  openDatagramSocket(options: DatagramSocketOptions): number;
-  setNeighbour(device: string, address: string, mac: Uint8Array): boolean;
-  measureExtents(paths: readonly string[]): Promise<Float64Array>;
-  dataRange(fd: number, fromBytes: number): readonly [startBytes: number, endBytes: number] | undefined;
-  exchangePaths(left: string, right: string): void;
-  setCopyOnWriteHint(folder: string, bytes: number): boolean;
-  replaceProcess(file: string, args: readonly string[]): never;
-}
 
 export class AddonMissingError extends Error {
   readonly code = "ERR_ADDON_MISSING";
 }
 
-let addon: Addon | undefined;
+let addon: unknown;
 
 /** Beside the compiled doors in dist/; from the sources (tests) in dist/ as well. RACKBOOT_ADDON names another build, such as the sanitized one. */
 function addonPath(): string {
@@ -30,16 +16,16 @@ function addonPath(): string {
   return existsSync(beside) ? beside : fileURLToPath(new URL("../../dist/src/native/rackboot.node", import.meta.url));
 }
 
-/** Loads the addon once. Throws {@link AddonMissingError} with the next step. */
-export function loadAddon(): Addon {
-  if (addon !== undefined) return addon;
+/** Loads the addon once; `Exports` is the part of it that the calling door opens. Throws {@link AddonMissingError} with the next step. */
+export function loadAddon<Exports>(): Exports {
+  if (addon !== undefined) return addon as Exports;
   const path = addonPath();
   try {
-    addon = createRequire(import.meta.url)(path) as Addon;
+    addon = createRequire(import.meta.url)(path);
   } catch (cause) {
     throw new AddonMissingError(`the native part could not be loaded from ${path}: ${(cause as Error).message}. Run "make build".`, {
       cause,
     });
   }
-  return addon;
+  return addon as Exports;
 }

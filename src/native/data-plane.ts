@@ -1,5 +1,10 @@
 import { loadAddon } from "./addon.ts";
 
+/** What the addon exports for this door. */
+interface Exports {
+  openDataPlane(options: DataPlaneOptions): DataPlane;
+}
+
 /**
  * The door to the iSCSI data plane: C++ threads, each with an io_uring of its own, that own every iSCSI socket.
  *
@@ -188,5 +193,5 @@ export interface DataPlane {
 
 /** Throws an error with the next step where the kernel's io_uring cannot carry it. */
 export function openDataPlane(options: DataPlaneOptions): DataPlane {
-  return loadAddon().openDataPlane(options);
+  return loadAddon<Exports>().openDataPlane(options);
 }

@@ -1,5 +1,11 @@
 import { loadAddon } from "./addon.ts";
 
+/** What the addon exports for this door. */
+interface Exports {
+  openDatagramSocket(options: DatagramSocketOptions): number;
+  setNeighbour(device: string, address: string, mac: Uint8Array): boolean;
+}
+
 /**
  * UDP sockets as DHCP needs them: bound to one network device, so that a box with two interfaces answers only on its
  * own, and able to reach a client that has no address yet.
@@ -16,7 +22,7 @@ export interface DatagramSocketOptions {
 
 /** Returns a bound, non-blocking descriptor that `dgram.Socket.bind({ fd })` takes over. Throws with the system's `code`. */
 export function openDatagramSocket(options: DatagramSocketOptions): number {
-  return loadAddon().openDatagramSocket(options);
+  return loadAddon<Exports>().openDatagramSocket(options);
 }
 
 /**
@@ -24,5 +30,5 @@ export function openDatagramSocket(options: DatagramSocketOptions): number {
  * yet. Returns false where the process may not; the caller broadcasts instead.
  */
 export function setNeighbour(device: string, address: string, mac: Uint8Array): boolean {
-  return loadAddon().setNeighbour(device, address, mac);
+  return loadAddon<Exports>().setNeighbour(device, address, mac);
 }

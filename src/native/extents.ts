@@ -1,5 +1,14 @@
 import { loadAddon } from "./addon.ts";
 
+/** What the addon exports for this door. */
+interface Exports {
+  /** Three numbers a path; the first is negative where nothing is known. */
+  measureExtents(paths: readonly string[]): Promise<Float64Array>;
+  dataRange(fd: number, fromBytes: number): readonly [startBytes: number, endBytes: number] | undefined;
+  exchangePaths(left: string, right: string): void;
+  setCopyOnWriteHint(folder: string, bytes: number): boolean;
+}
+
 /**
  * What a file system knows of a file's extents, as far as volumes need it and Node does not offer it: which octets are data
  * and which are holes, what is shared with other files, and the exchange of two names in one step.
@@ -20,7 +29,7 @@ export interface ExtentFacts {
  */
 export async function measureExtents(paths: readonly string[]): Promise<readonly (ExtentFacts | undefined)[]> {
   if (paths.length === 0) return [];
-  const numbers = await loadAddon().measureExtents(paths);
+  const numbers = await loadAddon<Exports>().measureExtents(paths);
   return paths.map((_, index) => {
     const [extents = -1, ownBytes = 0, sharedBytes = 0] = numbers.subarray(index * 3, index * 3 + 3);
     return extents < 0 ? undefined : { extents, ownBytes, sharedBytes };
@@ -32,7 +41,7 @@ export async function measureExtents(paths: readonly string[]): Promise<readonly
  * A file system that knows no holes has one run. Throws with the system's `code`.
  */
 export function dataRange(fd: number, fromBytes: number): { readonly startBytes: number; readonly endBytes: number } | undefined {
-  const range = loadAddon().dataRange(fd, fromBytes);
+  const range = loadAddon<Exports>().dataRange(fd, fromBytes);
   return range === undefined ? undefined : { startBytes: range[0], endBytes: range[1] };
 }
 
@@ -41,7 +50,7 @@ export function dataRange(fd: number, fromBytes: number): { readonly startBytes:
  * either name without a file. Throws with the system's `code` (EINVAL: this file system cannot).
  */
 export function exchangePaths(left: string, right: string): void {
-  loadAddon().exchangePaths(left, right);
+  loadAddon<Exports>().exchangePaths(left, right);
 }
 
 /**
@@ -50,5 +59,5 @@ export function exchangePaths(left: string, right: string): void {
  * system has no such hint.
  */
 export function setCopyOnWriteHint(folder: string, bytes: number): boolean {
-  return loadAddon().setCopyOnWriteHint(folder, bytes);
+  return loadAddon<Exports>().setCopyOnWriteHint(folder, bytes);
 }

@@ -2,12 +2,17 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { loadAddon } from "./addon.ts";
 
+/** What the addon exports for this door. */
+interface Exports {
+  replaceProcess(file: string, args: readonly string[]): never;
+}
+
 /** The oldest Node that has all this daemon uses; package.json pins a newer one. */
 const OLDEST_NODE_MAJOR = 24;
 
 /** execve(2): this process becomes `file`, with the same pid, so that signals and supervisors keep what they hold. `args` is without argv[0]. Throws. */
 export function replaceProcess(file: string, args: readonly string[]): never {
-  return loadAddon().replaceProcess(file, args);
+  return loadAddon<Exports>().replaceProcess(file, args);
 }
 
 /**
