@@ -58,6 +58,8 @@ export async function copySparse(from: string, to: string, options: CopyOptions 
           options.onProgress?.({ doneBytes, totalBytes: Math.max(totalBytes, doneBytes) });
         }
       }
+      // The last block is seldom whole.
+      options.onProgress?.({ doneBytes, totalBytes: doneBytes });
     }),
   );
 }
