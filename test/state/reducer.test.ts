@@ -99,6 +99,23 @@ describe("a timeline", () => {
     expect(state.machines["uqbar"]?.boots.at(-1)).toMatchObject({ outcome: "abandoned", reason: "asked again" });
   });
 
+  it("says what the machine was given, and what is out of the ordinary, once", () => {
+    const who = { machine: uqbar, boot: 1 };
+    const fellBack: StateEvent = { type: "boot.fellBack", ...who, entry: "Linux 6.1", failed: "Linux 6.2" };
+    const state = afterEvents(
+      [
+        ...began(1),
+        { type: "boot.entry", ...who, entry: "Linux 6.2", because: "chosen" },
+        fellBack,
+        fellBack,
+        { type: "boot.nothing", ...who, reason: "empty" },
+      ],
+      ready,
+    );
+    const notes = ["Linux 6.2, which was chosen here", "fell back to Linux 6.1: Linux 6.2 did not come up", "empty"];
+    expect(state.machines["uqbar"]?.boots.at(-1)?.notes).toEqual(notes);
+  });
+
   it("is kept for the last few boots", () => {
     const state = afterEvents(Array.from({ length: 20 }, (_, index) => began(index + 1)).flat(), ready);
     expect(state.machines["uqbar"]?.boots.map((boot) => boot.number)).toEqual([13, 14, 15, 16, 17, 18, 19, 20]);
