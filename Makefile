@@ -24,6 +24,7 @@ $(STAMPS)/npm: package.json package-lock.json
 build: $(STAMPS)/npm ## Build the daemon and its native part into dist/
 	@test/setup/packages.sh build
 	@npm run --silent build
+	@ln -sfn ../../dist/src/main.js node_modules/.bin/rackboot
 	@$(MAKE) --no-print-directory -C src/native
 	@$(MAKE) --no-print-directory -C src/native/look
 
