@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { EntriesReport } from "../machine/boot-entries.ts";
 import type { Machine } from "../machine/machine.ts";
 import { ControlError } from "./errors.ts";
-import { call, type Operations } from "./operations.ts";
+import { call, type Operations } from "./operation.ts";
 
 /** What machines boot from their disks, by whoever looks into them. Both throw errors whose `code` is ERR_LOOK. */
 export interface EntryWork {

@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { connect } from "node:net";
 import { dirname } from "node:path";
 import { ControlError, HTTP_STATUS } from "./errors.ts";
-import type { Operations, SendBody } from "./operations.ts";
+import type { Operations, SendBody } from "./operation.ts";
 
 export interface ControlServerOptions {
   readonly path: string;

@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { VolumeName } from "../machine/identifiers.ts";
 import type { CopyProgress, PoolReport, VolumeReport, VolumeSettings } from "../machine/volume.ts";
 import { ControlError } from "./errors.ts";
-import { call, download, type Operations, stream, upload } from "./operations.ts";
+import { call, download, type Operations, stream, upload } from "./operation.ts";
 import { workAsStream } from "./work.ts";
 
 interface CopyOptions {
