@@ -49,6 +49,9 @@ const GRUB_FOLDERS = new Set(["grub", "grub2", "boot", "efi", "debian-installer"
 
 /** What shim asks for beside itself: its second stage, its key manager and fall-back, revocations, further certificates. */
 const COMPANION = /^(grub|shim|mm|fb|revocations|shim_certificate)[a-z0-9_-]*\.efi$/;
+/** What a disk has a say in. It is not looked into for a running system that fetches other files. */
+const DISK_SAYS = /(^|\/)(grub\.cfg[^/]*|boot\.ipxe|[^/]+\.efi(\.signed)?|entry\/[0-9]+\/[^/]+)$/i;
+const NO_PLAN = nothing("its disk has no say in such a file");
 /** GRUB's modules and their lists, in the folder that GRUB has for its platform. */
 const MODULE_FOLDER = /^(x86_64|arm64|i386)-(efi|pc)$/;
 const MODULE = /^[a-z0-9_-]+\.(mod|lst)$/;
@@ -90,7 +93,7 @@ export class BootResolver implements BootFiles {
     if (machine === undefined || name === undefined) return undefined;
     const foreign = segments.length > 1 && first !== machine.name && this.#settings.isMachine(first) && !GRUB_FOLDERS.has(first);
     if (foreign) return undefined;
-    const plan = configuredPlan(machine) ?? (await this.#settings.diskPlan(machine));
+    const plan = configuredPlan(machine) ?? (DISK_SAYS.test(segments.join("/")) ? await this.#settings.diskPlan(machine) : NO_PLAN);
     const request = { client, machine, plan, segments, name };
     return (
       (await this.#planned(request)) ??

@@ -367,6 +367,21 @@ describe("a machine that boots from its disk", () => {
     expect(times).toBe(2);
   });
 
+  test("has its disk looked into for what its boot asks, and not for whatever it fetches when it runs", async () => {
+    let looks = 0;
+    const plan = diskPlan;
+    const lookInside = async (): Promise<BootPlan> => {
+      looks++;
+      return plan;
+    };
+    const settings = { facts: FACTS, loaders: { usual: new Map(), ipxe: new Map() }, root: join(folder, "root"), isMachine: () => false };
+    resolver.update({ ...settings, diskPlan: lookInside });
+    for (const path of ["common/memtest.efi.sig", ".hidden", "/grub/x86_64-efi/http.mod", "packages/a.rpm"]) await read(disk, path);
+    expect(looks).toBe(0);
+    for (const path of ["GRUB.CFG-01-52-54-00-16-00-10", "uqbar/entry/0/initrd-1", "grubx64.efi", "boot.ipxe"]) await read(disk, path);
+    expect(looks).toBe(4);
+  });
+
   test("reads on its screen what was looked for, where its disk has nothing", async () => {
     expect(await read(disk, "uqbar/bootx64.efi")).toBe("UEFI shim,shim");
     expect(await read(disk, "grub.cfg")).toContain("there is no partition table");
