@@ -11,8 +11,8 @@ import { Locks } from "./locks.ts";
 import { Pool, readable } from "./pool.ts";
 
 /**
- * A random write to a shared block takes this much room beside it at once on XFS (its default is 128 KiB), so that a busy
- * clone has some thousand extents and not some hundred thousand; test/bench/volume-figures.ts shows the difference.
+ * A write to a shared block takes this much room at once on XFS (its default is 128 KiB), so that what a machine writes over
+ * and over grows together into fewer extents; test/bench/volume-figures.ts shows how many.
  */
 const COPY_ON_WRITE_BYTES = 1024 * 1024;
 
