@@ -84,6 +84,16 @@ const OPTIMAL_TRANSFER_BYTES = 1048576;
 /** A host's page, and what most file systems allocate by. */
 const GRANULARITY_BYTES = 4096;
 
+/** What one command may be about; src/native/scsi/commands.h keeps to them. */
+export const LIMITS = {
+  unmapBytes: 536_870_912,
+  unmapDescriptors: 256,
+  writeSameBytes: 1_073_741_824,
+  compareAndWriteBytes: 32_768,
+} as const;
+/** The unmap granularity alignment counts, and it is 0. */
+const UGAVALID = 0x80000000;
+
 /*
  * SBC-3, 6.6.4 Block Limits, after the header
  *
@@ -93,13 +103,23 @@ const GRANULARITY_BYTES = 4096;
  *    8  maximum transfer length (4), 0: no limit  28  optimal unmap granularity (4), alignment (4)
  *   12  optimal transfer length (4)               36  maximum WRITE SAME length (8), then reserved (20)
  */
-function blockLimits({ config: { blockSize } }: LogicalUnit): Uint8Array {
+function blockLimits(unit: LogicalUnit): Uint8Array {
+  const { blockSize } = unit.config;
+  const granularity = Math.max(1, GRANULARITY_BYTES / blockSize);
+  const unmaps = carriesOut(unit, "UNMAP");
   return new ByteWriter(60)
-    .zeros(2)
-    .u16(Math.max(1, GRANULARITY_BYTES / blockSize))
+    .u8(0)
+    .u8(LIMITS.compareAndWriteBytes / blockSize)
+    .u16(granularity)
     .u32(0)
     .u32(OPTIMAL_TRANSFER_BYTES / blockSize)
-    .zeros(48)
+    .u32(0)
+    .u32(unmaps ? LIMITS.unmapBytes / blockSize : 0)
+    .u32(unmaps ? LIMITS.unmapDescriptors : 0)
+    .u32(unmaps ? granularity : 0)
+    .u32(unmaps ? UGAVALID : 0)
+    .u64(BigInt(LIMITS.writeSameBytes / blockSize))
+    .zeros(20)
     .finish();
 }
 

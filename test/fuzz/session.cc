@@ -46,6 +46,7 @@ class Host final : public SessionHost, public BlockIo, public PduSink {
   explicit Host(Input& input) : input_(input), framer_(pool()) {
     auto volume = std::make_shared<Volume>();
     volume->id = 1;
+    volume->spec.thin = true;
     volume->stats = std::vector<VolumeStats>(1);
     view_ = std::make_shared<VolumeView>();
     view_->volume = volume;
@@ -117,6 +118,7 @@ class Host final : public SessionHost, public BlockIo, public PduSink {
     return true;
   }
   void completed(IoRequest&, int) override {}
+  void unlock(VolumeView&) override {}
   void cancelHeld(const IoOwner&) override {}
 
   // PduSink
@@ -128,11 +130,12 @@ class Host final : public SessionHost, public BlockIo, public PduSink {
  private:
   void carryOut(IoRequest& request) {
     request.error = fail_;
-    if (request.kind == IoKind::flush || fail_ != 0) return;
+    if (request.kind == IoKind::flush || request.kind == IoKind::lock || request.kind == IoKind::prefetch || fail_ != 0) return;
     if (request.offset + request.length > kVolumeBytes || request.length == 0) abort();
     uint8_t* at = disk_.data() + request.offset;
     if (request.kind == IoKind::read) memcpy(request.data, at, request.length);
     if (request.kind == IoKind::write) memcpy(at, request.data, request.length);
+    if (request.kind == IoKind::punch || request.kind == IoKind::zero) memset(at, 0, request.length);
   }
   void completeIo() {
     IoRequest* request = pending_.front();

@@ -88,8 +88,17 @@ Outcome Session::classifyBlocks(Task& task, const CommandRow& row, const Lun& lu
   if (volume.failed.load(std::memory_order_relaxed)) return row.kind == CommandKind::testUnitReady ? kManualIntervention : kUnitFailure;
   if (row.kind == CommandKind::testUnitReady) return kGood;
   const uint64_t capacity = lun.view->sizeBytes / volume.spec.blockSize;
+  if (row.kind == CommandKind::unmap) return classifyUnmap(task, range, lun);
   if (range.lba > capacity || range.blocks > capacity - range.lba) return kOutOfRange;
   if (row.kind == CommandKind::synchronizeCache) return kGood;
+  if (row.kind == CommandKind::prefetch) {
+    // A hint: what is beyond its bound is not fetched, and GOOD (not CONDITION MET) promises nothing (SBC-4, 5.13).
+    const uint64_t blocks = range.blocks == 0 ? capacity - range.lba : range.blocks;
+    task.offset = range.lba * volume.spec.blockSize;
+    task.span = std::min(blocks * volume.spec.blockSize, kPrefetchBytes);
+    return kGood;
+  }
+  if (row.kind != CommandKind::read && row.kind != CommandKind::write) return classifyMedium(task, row, range, lun);
   const bool writes = row.kind == CommandKind::write;
   if (writes && (lun.readOnly || lun.view->readOnly)) return kWriteProtected;
   task.offset = range.lba * volume.spec.blockSize;
@@ -140,17 +149,36 @@ void Session::advance(Task& task) {
     case CommandKind::synchronizeCache:
       if (task.moved > 0) return finish(task);
       return submit(*addPiece(task, 0, 0), IoKind::flush);
-    case CommandKind::write:
+    case CommandKind::prefetch: {
+      if (task.span == 0 || task.moved > 0) return finish(task);
+      Piece& hint = *addPiece(task, 0, 0);
+      hint.received = static_cast<uint32_t>(task.span);
+      return submit(hint, IoKind::prefetch);
+    }
     case CommandKind::passUp:
       if (task.moved < task.transfer) return;
-      if (task.kind == CommandKind::passUp) return passUp(task);
-      // Several pieces share one flush; a single one was written durably.
-      if (task.fua && task.transfer > 0 && task.needsFlush) {
-        task.needsFlush = false;
-        return submit(*addPiece(task, 0, 0), IoKind::flush);
-      }
-      return finish(task);
+      return passUp(task);
+    case CommandKind::write:
+    case CommandKind::writeVerify:
+      if (task.moved < task.transfer) return;
+      return flushOrFinish(task);
+    case CommandKind::unmap:
+    case CommandKind::writeSame:
+    case CommandKind::compareAndWrite:
+    case CommandKind::verify:
+      if (task.moved < task.transfer) return;
+      if (task.kind == CommandKind::verify && task.check == ByteCheck::data) return finish(task);
+      if (task.work == Work::none) return beginWork(task);
+      if (task.work == Work::begun) return;  // a step waits for its turn
+      return flushOrFinish(task);
   }
+}
+
+/// Several pieces share one flush; a single one was written durably.
+void Session::flushOrFinish(Task& task) {
+  if (!task.fua || !task.needsFlush) return finish(task);
+  task.needsFlush = false;
+  submit(*addPiece(task, 0, 0), IoKind::flush);
 }
 
 void Session::passUp(Task& task) {
@@ -217,14 +245,14 @@ void Session::sendResponse(Task& task, const std::vector<uint8_t>* sense) {
 void Session::finish(Task& task) {
   leaveWindow(task);
   if (task.outcome.status == kStatusCheckCondition) {
-    const auto encoded = fixedSense(task.outcome.sense);
+    const auto encoded = fixedSense(task.outcome);
     const std::vector<uint8_t> sense(encoded.begin(), encoded.end());
     sendResponse(task, &sense);
   } else {
     sendResponse(task, nullptr);
   }
   if (task.view && task.outcome.good()) {
-    if (task.kind == CommandKind::write) {
+    if (task.kind == CommandKind::write || task.kind == CommandKind::writeVerify || task.kind == CommandKind::compareAndWrite) {
       task.view->stats->writeOps.add(1);
       task.view->stats->writeBytes.add(task.transfer);
     }

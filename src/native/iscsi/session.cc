@@ -260,7 +260,8 @@ void Session::dataDigestError(const uint8_t* header) {
 bool Session::pump(uint32_t quantum) {
   if (ended_) return false;
   starving_ = false;
-  const bool more = pumpReads(quantum);
+  bool more = pumpReads(quantum);
+  more |= pumpWork(quantum);
   pumpSolicited();
   return more;
 }
@@ -314,7 +315,7 @@ Lun* Session::findLun(uint32_t number) {
 }
 
 bool Session::working() const {
-  if (!readQueue_.empty() || zombies_ > 0) return true;
+  if (!readQueue_.empty() || !work_.empty() || zombies_ > 0) return true;
   const std::vector<Task*> all = tasks_.all();
   return std::any_of(all.begin(), all.end(), [](const Task* task) { return task->ioInFlight > 0; });
 }

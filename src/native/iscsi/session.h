@@ -28,6 +28,8 @@ constexpr uint32_t kTextBytes = 64 * 1024;
 constexpr uint32_t kPassUpBytes = 64 * 1024;
 /// A READ fetches and sends this much at once, so that a large one neither hoards buffers nor leaves the cache before it is sent.
 constexpr uint32_t kReadPieceBytes = 256 * 1024;
+/// What one PRE-FETCH may have read ahead.
+constexpr uint64_t kPrefetchBytes = 64 << 20;
 /// The most that one R2T asks for, and the least that is worth one.
 constexpr uint32_t kLargestSolicit = kLargestBlock;
 constexpr uint32_t kSmallestSolicit = 64 * 1024;
@@ -37,6 +39,9 @@ constexpr size_t kAttentionsPerLun = 8;
 /// The single-level LUN in the eight octets of a PDU (SAM-5, 4.7.7); kNoLun for what can be none of ours.
 constexpr uint32_t kNoLun = UINT32_MAX;
 uint32_t decodeLun(const uint8_t* field);
+
+/// How a command ends whose I/O came back with this error.
+Outcome outcomeOf(int error, IoKind kind);
 
 enum class ResetKind : uint8_t { clearTaskSet, lunReset, coldReset };
 
@@ -145,6 +150,7 @@ class Session final : public IoOwner {
   void passUp(Task& task);
   void answerSense(Task& task, Lun& lun);
   void advance(Task& task);
+  void flushOrFinish(Task& task);
   void finish(Task& task);
   void fail(Task& task, const Outcome& outcome);
   void leaveWindow(Task& task);
@@ -175,6 +181,23 @@ class Session final : public IoOwner {
   BufferRef reserve(Purpose purpose, uint32_t length);
   void account(Piece& piece, Purpose purpose);
 
+  // medium.cc: what works on the medium step by step.
+  Outcome classifyMedium(Task& task, const CommandRow& row, BlockRange range, const Lun& lun);
+  Outcome classifyUnmap(Task& task, const BlockRange& range, const Lun& lun);
+  Outcome askFor(Task& task);
+  Outcome parseUnmap(Task& task);
+  void beginWork(Task& task);
+  void addWork(Piece& piece);
+  bool pumpWork(uint32_t quantum);
+  void prepareStep(Piece& piece);
+  void prepareCompare(Piece& piece);
+  uint64_t workOf(const Piece& piece) const;
+  void stepDone(Piece& piece);
+  bool eraseDone(Piece& piece);
+  bool verifyDone(Piece& piece);
+  bool compareDone(Piece& piece);
+  void leaveWork(Piece& piece);
+
   // task-management.cc
   void manage(const Incoming& incoming);
   bool abortable(const uint8_t* header) const;
@@ -193,6 +216,8 @@ class Session final : public IoOwner {
   std::unordered_map<uint32_t, Incoming> held_;  // came before an earlier CmdSN; by CmdSN
   std::deque<Task*> readQueue_;
   std::deque<Task*> solicitQueue_;
+  std::deque<Piece*> work_;  // the first one's step is under way
+  BufferRef scratch_;        // while there is work
   Incoming current_;
   uint32_t expCmdSn_;
   uint32_t statSn_;

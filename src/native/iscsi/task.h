@@ -30,6 +30,13 @@ struct Piece final : IoRequest {
   bool complete = false;   // all that the initiator sends for it is here
   bool arriving = false;   // a Data-Out of it is being received: its buffer must stay
   bool submitted = false;  // its I/O is under way
+  // In the session's line of work (medium.cc):
+  bool working = false;
+  bool filled = false;  // the scratch buffer holds its pattern
+  bool holdsLock = false;
+  uint8_t phase = 0;                 // of COMPARE AND WRITE
+  uint64_t cursor = 0;               // octets that are done, of its data or of one stretch
+  const uint8_t* payload = nullptr;  // what the initiator sent
 };
 
 struct Lun {
@@ -38,6 +45,14 @@ struct Lun {
   bool readOnly = false;
   std::vector<Sense> attentions;
 };
+
+/// A range of a volume, octets.
+struct Stretch {
+  uint64_t offset = 0;
+  uint64_t length = 0;
+};
+
+enum class Work : uint8_t { none, begun, done };
 
 struct Task {
   TaskId id = 0;
@@ -63,6 +78,7 @@ struct Task {
   uint32_t edtl = 0;      // expected data transfer length
   uint64_t offset = 0;    // in the volume, octets
   uint64_t length = 0;    // what the CDB asks for, octets
+  uint64_t span = 0;      // of the volume, where that is not what is transferred
   uint32_t transfer = 0;  // what moves: the smaller of the two
   uint32_t assigned = 0;  // octets that pieces stand for so far
   uint32_t moved = 0;     // octets written, gathered, or handed to the send queue
@@ -71,7 +87,12 @@ struct Task {
   uint32_t dataSn = 0;
   uint32_t ioInFlight = 0;
   Outcome outcome;
-  std::vector<uint8_t> gathered;  // data-out of a command that goes up
+  std::vector<uint8_t> gathered;  // data-out of a command that needs all of it at once
+  ByteCheck check = ByteCheck::none;
+  Work work = Work::none;
+  IoKind method = IoKind::punch;   // how stretches are cleared, or filled with `gathered`
+  std::vector<Stretch> stretches;  // of UNMAP and WRITE SAME
+  size_t stretch = 0;              // the one that is worked on
   Piece* pieces = nullptr;
   BarrierRef barrier;  // a reset that waits for its I/O
   Task* nextInBucket = nullptr;

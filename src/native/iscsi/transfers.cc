@@ -13,18 +13,19 @@ namespace {
 constexpr uint64_t kLeastReadAhead = 256 * 1024;
 constexpr uint64_t kMostReadAhead = 4 << 20;
 
+}  // namespace
+
 Outcome outcomeOf(int error, IoKind kind) {
   switch (error) {
+    case EBUSY: return kBusy;
     case kVolumeClosed: return kUnknownUnit;
     case kVolumeFailed: return kUnitFailure;
     case ENOSPC:
     case EDQUOT: return kSpaceExhausted;
     case EROFS: return kWriteProtected;
-    default: return kind == IoKind::read ? kReadError : kind == IoKind::write ? kWriteError : kUnitFailure;
+    default: return kind == IoKind::read ? kReadError : kind == IoKind::flush || kind == IoKind::lock ? kUnitFailure : kWriteError;
   }
 }
-
-}  // namespace
 
 Piece* Session::addPiece(Task& task, uint32_t start, uint32_t expected) {
   Piece* piece = new Piece;
@@ -40,6 +41,7 @@ Piece* Session::addPiece(Task& task, uint32_t start, uint32_t expected) {
 }
 
 void Session::dropPiece(Piece& piece) {
+  leaveWork(piece);
   if (piece.expected > 0 && !piece.complete) --awaited_;
   reserved_[static_cast<size_t>(piece.purpose)] -= piece.reserved;
   Piece** at = &piece.task->pieces;
@@ -141,6 +143,7 @@ void Session::settled(Piece& piece) {
   Task& task = *piece.task;
   --task.ioInFlight;
   piece.submitted = false;
+  if (piece.working) return stepDone(piece);
   if (piece.kind == IoKind::read) readsInFlight_ -= piece.length;
   if (task.aborted) return release(task);
   if (piece.error != 0) {
@@ -149,12 +152,13 @@ void Session::settled(Piece& piece) {
     dropPiece(piece);
     return advance(task);
   }
-  if (piece.kind == IoKind::flush) {
-    if (task.kind == CommandKind::synchronizeCache) task.moved = 1;
+  if (piece.kind == IoKind::flush || piece.kind == IoKind::prefetch) {
+    if (task.kind == CommandKind::synchronizeCache || task.kind == CommandKind::prefetch) task.moved = 1;
     dropPiece(piece);
     return advance(task);
   }
   if (piece.kind == IoKind::write) {
+    if (task.kind == CommandKind::writeVerify) return addWork(piece);
     task.moved += piece.length;
     dropPiece(piece);
     return advance(task);
@@ -272,16 +276,23 @@ void Session::moveOut(Piece& piece) {
   const uint32_t useful = piece.start < task.transfer ? std::min(piece.received, task.transfer - piece.start) : 0;
   const bool wanted = task.outcome.good() && piece.buffer && useful > 0;
   task.assigned = std::max(task.assigned, piece.start + piece.received);
-  if (wanted && task.kind == CommandKind::write) {
+  if (wanted && (task.kind == CommandKind::write || task.kind == CommandKind::writeVerify)) {
     const bool whole = useful == task.transfer;
     piece.received = useful;
     if (piece.data == nullptr) piece.data = piece.buffer.data();
     piece.durable = task.fua && whole;
     task.needsFlush |= task.fua && !whole;
+    piece.payload = piece.data;
     wantData(task);  // the next burst is asked for while this one is written
     return submit(piece, IoKind::write);
   }
-  if (wanted && task.kind == CommandKind::passUp) {
+  if (wanted && task.kind == CommandKind::verify && task.check == ByteCheck::data) {
+    piece.received = useful;
+    piece.payload = piece.data != nullptr ? piece.data : piece.buffer.data();
+    wantData(task);
+    return addWork(piece);
+  }
+  if (wanted) {  // a command that needs all of its data at once
     const uint8_t* data = piece.data != nullptr ? piece.data : piece.buffer.data();
     task.gathered.resize(std::max<size_t>(task.gathered.size(), piece.start + useful));
     memcpy(task.gathered.data() + piece.start, data, useful);
@@ -293,7 +304,7 @@ void Session::moveOut(Piece& piece) {
 
 /// Queues the task where more of its data-out may be asked for.
 void Session::wantData(Task& task) {
-  if (task.kind != CommandKind::write && task.kind != CommandKind::passUp) return;
+  if (task.kind == CommandKind::read || !task.writes) return;
   if (!task.unsolicitedEnded || !task.outcome.good() || task.assigned >= task.transfer) return;
   if (task.outstandingR2t < parameters_.maxOutstandingR2T) enqueue(task, solicitQueue_);
 }

@@ -211,7 +211,18 @@ PlaneCount Plane::count() const {
   return out;
 }
 
+/// A thread ends when it is told to and there is no lock. Counting first and looking at `stopping_` second means that whoever
+/// ends without having seen this lock was told after `stopping_` was set, so that this lock is refused.
+bool Plane::beginLock() {
+  locks_.fetch_add(1);
+  if (!stopping_.load()) return true;
+  locks_.fetch_sub(1);
+  broadcast([](Worker&) {});
+  return false;
+}
+
 void Plane::stop(bool hurry) {
+  stopping_.store(true);
   for (const auto& [portal, listener] : listeners_) listener->stop();
   listeners_.clear();
   // A thread waits for nobody while a volume is frozen.

@@ -1,6 +1,7 @@
 // The data plane as its owner sees it: called on one thread (JavaScript's), answered by events. No Node-API in here.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -70,6 +71,10 @@ class Plane {
   EventSink& sink() { return sink_; }
   void accepted(int fd, uint32_t portal);
   const std::vector<Worker*>& workers() const { return order_; }
+  /// Locks of volumes that are held or waited for; no thread ends while there is one.
+  uint32_t locks() const { return locks_.load(); }
+  bool beginLock();
+  void endLock() { locks_.fetch_sub(1); }
 
  private:
   void broadcast(const Message& message);
@@ -83,6 +88,8 @@ class Plane {
   std::unordered_map<uint32_t, Listener*> listeners_;
   std::unordered_map<VolumeId, std::shared_ptr<Volume>> volumes_;
   VolumeId nextVolume_ = 1;
+  std::atomic<uint32_t> locks_{0};
+  std::atomic<bool> stopping_{false};
 };
 
 }  // namespace rackboot

@@ -1,5 +1,7 @@
 #include "plane/volume-io.h"
 
+#include <fcntl.h>
+#include <linux/falloc.h>
 #include <sys/uio.h>
 
 #include <cassert>
@@ -38,7 +40,7 @@ bool VolumeIo::submit(IoRequest& request) {
     request.error = view.closed ? kVolumeClosed : kVolumeFailed;
     return true;
   }
-  if (view.frozen) {
+  if (view.stopped && request.kind != IoKind::lock && (view.frozen || !request.exclusive)) {
     hold(request);
     return false;
   }
@@ -47,6 +49,7 @@ bool VolumeIo::submit(IoRequest& request) {
 
 bool VolumeIo::start(IoRequest& request) {
   if (request.kind == IoKind::flush) return flush(request);
+  if (request.kind == IoKind::lock) return lock(request);
   ++request.view->inFlight;
   if (tryInline(request)) {
     settle(*request.view);
@@ -60,6 +63,7 @@ bool VolumeIo::start(IoRequest& request) {
 bool VolumeIo::tryInline(IoRequest& request) {
   const Volume& volume = *request.view->volume;
   const bool reads = request.kind == IoKind::read;
+  if (!reads && request.kind != IoKind::write) return false;
   const InlineIo how = reads ? volume.inlineReads : volume.inlineWrites;
   if (how == InlineIo::never || request.durable) return false;
   const int flags = how == InlineIo::nowait ? RWF_NOWAIT : 0;
@@ -81,11 +85,14 @@ void VolumeIo::queue(IoRequest& request) {
   uint8_t* data = request.data + request.done;
   const uint32_t length = request.length - request.done;
   const uint64_t offset = request.offset + request.done;
-  if (request.kind == IoKind::read) {
-    io_uring_prep_read(sqe, volume.fd, data, length, offset);
-  } else {
-    io_uring_prep_write(sqe, volume.fd, data, length, offset);
-    if (request.durable) sqe->rw_flags = RWF_DSYNC;
+  switch (request.kind) {
+    case IoKind::read: io_uring_prep_read(sqe, volume.fd, data, length, offset); break;
+    case IoKind::punch: io_uring_prep_fallocate(sqe, volume.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length); break;
+    case IoKind::zero: io_uring_prep_fallocate(sqe, volume.fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, offset, length); break;
+    case IoKind::prefetch: io_uring_prep_fadvise(sqe, volume.fd, offset, length, POSIX_FADV_WILLNEED); break;
+    default:
+      io_uring_prep_write(sqe, volume.fd, data, length, offset);
+      if (request.durable) sqe->rw_flags = RWF_DSYNC;
   }
   io_uring_sqe_set_data(sqe, static_cast<Completion*>(&request));
 }
@@ -95,6 +102,11 @@ bool VolumeIo::advance(IoRequest& request, int64_t result) {
   Volume& volume = *request.view->volume;
   if (result > 0) {
     request.done += static_cast<uint32_t>(result);
+    if (request.suspect) {
+      fail(volume, "a write to stable storage failed: " + std::string(strerror(ENOSPC)) + ", although there is room for it");
+      request.error = kVolumeFailed;
+      return true;
+    }
     return request.done == request.length;
   }
   if (result == 0 && request.kind == IoKind::read) {
@@ -103,14 +115,34 @@ bool VolumeIo::advance(IoRequest& request, int64_t result) {
     return true;
   }
   request.error = result == 0 ? EIO : static_cast<int>(-result);
-  if (request.error == ENOSPC || request.error == EDQUOT) full(volume);
+  const bool noSpace = request.error == ENOSPC || request.error == EDQUOT;
+  if (request.durable && noSpace) {
+    // Either the file system had no room for the write, or a thin disk below it had none when earlier pages were written back: those
+    // pages are lost then. Without durability only the first can happen again.
+    request.durable = false;
+    request.suspect = true;
+    request.error = 0;
+    return false;
+  }
   // A write that was to be durable and came back with an error has told of lost pages, as a failed fdatasync does.
-  if (request.durable && request.error == EIO) fail(volume, "a write to stable storage failed: " + std::string(strerror(EIO)));
+  if ((request.durable && request.error == EIO) || (request.suspect && !noSpace)) {
+    fail(volume, "a write to stable storage failed: " + std::string(strerror(request.error)));
+  }
+  if (noSpace) full(volume);
   return true;
+}
+
+/// Holes, zeroes and hints are done at once or not at all.
+void VolumeIo::rangeDone(IoRequest& request, int result) {
+  if (isRetry(result)) return queue(request);
+  request.error = result < 0 && request.kind != IoKind::prefetch ? -result : 0;
+  if (request.error == ENOSPC || request.error == EDQUOT) full(*request.view->volume);
+  finish(request);
 }
 
 void VolumeIo::completed(IoRequest& request, int result) {
   if (request.kind == IoKind::flush) return flushDone(request, result);
+  if (request.kind != IoKind::read && request.kind != IoKind::write) return rangeDone(request, result);
   if (isRetry(result) || !advance(request, result)) return queue(request);
   finish(request);
 }
@@ -194,15 +226,20 @@ void VolumeIo::freeze(VolumeId id, const BarrierRef& whenIdle) {
   const auto found = views_.find(id);
   if (found == views_.end()) return;
   VolumeView& view = *found->second;
-  view.frozen = true;
+  view.frozen = view.stopped = true;
   if (view.inFlight > 0) view.whenIdle.push_back(whenIdle);
 }
 
 void VolumeIo::thaw(VolumeId id) {
   const auto found = views_.find(id);
   if (found == views_.end()) return;
-  VolumeView& view = *found->second;
-  view.frozen = false;
+  found->second->frozen = false;
+  resume(*found->second);
+}
+
+/// Starts what was held back, unless something else still stops the volume.
+void VolumeIo::resume(VolumeView& view) {
+  view.stopped = view.frozen || view.locked;
   IoRequest* request = std::exchange(view.held, nullptr);
   view.heldTail = nullptr;
   while (request != nullptr) {
@@ -216,7 +253,8 @@ void VolumeIo::close(VolumeId id, const BarrierRef& whenIdle) {
   const VolumeViewRef view = this->view(id);
   if (!view) return;
   view->closed = true;
-  if (view->frozen) thaw(id);
+  view->frozen = view->locked = false;
+  resume(*view);
   if (view->inFlight > 0) view->whenIdle.push_back(whenIdle);
   views_.erase(id);
 }

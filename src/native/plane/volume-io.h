@@ -1,6 +1,7 @@
-// Reads, writes and flushes of volumes on one thread: at once where the page cache allows it, through the ring otherwise.
+// Reads, writes, flushes and holes of volumes on one thread: at once where the page cache allows it, through the ring otherwise.
 #pragma once
 
+#include <functional>
 #include <unordered_map>
 #include <vector>
 
@@ -10,12 +11,30 @@
 
 namespace rackboot {
 
+class VolumeIo;
+
+/// The threads of the plane, for what a volume needs of all of them.
+class Threads {
+ public:
+  using VolumeMessage = std::function<void(VolumeIo&)>;
+  virtual void on(uint32_t thread, VolumeMessage message) = 0;
+  virtual void everywhere(VolumeMessage message) = 0;
+  /// False: the plane stops. Otherwise no thread ends before endLock().
+  virtual bool beginLock() = 0;
+  virtual void endLock() = 0;
+
+ protected:
+  ~Threads() = default;
+};
+
 class VolumeIo final : public BlockIo {
  public:
-  VolumeIo(Ring& ring, std::vector<Event>& events, uint32_t thread) : ring_(ring), events_(events), thread_(thread) {}
+  VolumeIo(Ring& ring, std::vector<Event>& events, Threads& threads, uint32_t thread)
+      : ring_(ring), events_(events), threads_(threads), thread_(thread) {}
 
   bool submit(IoRequest& request) override;
   void completed(IoRequest& request, int result) override;
+  void unlock(VolumeView& view) override;
   void cancelHeld(const IoOwner& owner) override;
 
   // Control, as messages from the owner; the barrier goes when nothing is in flight.
@@ -28,11 +47,18 @@ class VolumeIo final : public BlockIo {
   void fail(Volume& volume, const std::string& reason);
 
  private:
+  // volume-lock.cc
+  bool lock(IoRequest& request);
+  void stopOthers(IoRequest& request);
+  void mark(VolumeId id, const BarrierRef& whenIdle);
+
   bool start(IoRequest& request);
+  void resume(VolumeView& view);
   bool tryInline(IoRequest& request);
   bool advance(IoRequest& request, int64_t result);
   void queue(IoRequest& request);
   bool flush(IoRequest& request);
+  void rangeDone(IoRequest& request, int result);
   void flushDone(IoRequest& leader, int result);
   void finish(IoRequest& request);
   std::vector<BarrierRef> settle(VolumeView& view);
@@ -41,6 +67,7 @@ class VolumeIo final : public BlockIo {
 
   Ring& ring_;
   std::vector<Event>& events_;
+  Threads& threads_;
   const uint32_t thread_;
   std::unordered_map<VolumeId, VolumeViewRef> views_;
 };

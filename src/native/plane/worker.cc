@@ -29,7 +29,7 @@ struct FlushOp final : Completion {
 }  // namespace
 
 Worker::Worker(Plane& plane, uint32_t index, uint64_t poolBytes)
-    : plane_(plane), index_(index), pool_(poolBytes), volumes_(ring_, events_, index) {}
+    : plane_(plane), index_(index), pool_(poolBytes), volumes_(ring_, events_, *this, index) {}
 
 Worker::~Worker() = default;
 
@@ -58,7 +58,7 @@ void Worker::run(std::promise<StartResult>& started) {
   started.set_value(std::move(result));
   if (!usable) return;
   armBell();
-  while (!stopping_ || !connections_.empty() || guests_ > 0) {
+  while (!stopping_ || !connections_.empty() || guests_ > 0 || plane_.locks() > 0) {
     const bool wait = ready_.empty();
     ring_.submit(wait, wait ? waitNs() : 0);
     const bool any = ring_.deliver();
@@ -204,6 +204,24 @@ void Worker::flush(std::shared_ptr<Volume> volume, std::function<void(int)> done
   io_uring_sqe* sqe = ring_.entry(op);
   io_uring_prep_fsync(sqe, op->volume->fd, IORING_FSYNC_DATASYNC);
   io_uring_sqe_set_data(sqe, static_cast<Completion*>(op));
+}
+
+void Worker::on(uint32_t thread, VolumeMessage message) {
+  plane_.workers()[thread]->post([message = std::move(message)](Worker& worker) { message(worker.volumes()); });
+}
+
+void Worker::everywhere(VolumeMessage message) {
+  for (Worker* worker : plane_.workers()) {
+    worker->post([message](Worker& there) { message(there.volumes()); });
+  }
+}
+
+bool Worker::beginLock() {
+  return plane_.beginLock();
+}
+
+void Worker::endLock() {
+  plane_.endLock();
 }
 
 void Worker::stop(bool hurry) {

@@ -32,7 +32,7 @@ struct StartResult {
   Capabilities capabilities;
 };
 
-class Worker {
+class Worker final : private Threads {
  public:
   Worker(Plane& plane, uint32_t index, uint64_t poolBytes);
   ~Worker();
@@ -74,6 +74,11 @@ class Worker {
   void removeGuest() { --guests_; }
 
  private:
+  void on(uint32_t thread, VolumeMessage message) override;
+  void everywhere(VolumeMessage message) override;
+  bool beginLock() override;
+  void endLock() override;
+
   struct Bell final : Completion {
     explicit Bell(Worker& worker) : owner(worker) {}
     void completed(int, bool) override { owner.ring(*this); }

@@ -14,6 +14,13 @@ enum class CommandKind : uint8_t {
   read,
   write,
   synchronizeCache,
+  prefetch,
+  // Carried out step by step (iscsi/medium.cc).
+  unmap,
+  writeSame,
+  verify,
+  writeVerify,
+  compareAndWrite,
 };
 
 /// Where an opcode keeps what a block command needs (SBC-3, 5; READ(6) in SBC-3, 5.7).
@@ -23,7 +30,7 @@ struct CommandRow {
   CommandKind kind;
   uint8_t cdbBytes;
   uint8_t lbaAt, lbaBytes;
-  uint8_t blocksAt, blocksBytes;  // 0 octets: none
+  uint8_t blocksAt, blocksBytes;  // 0 octets: none; of UNMAP the parameter list length
   bool hasFua;                    // octet 1: protection in bits 7-5, DPO bit 4, FUA bit 3
 };
 
@@ -33,11 +40,23 @@ const CommandRow* commandRow(uint8_t opcode);
 /// SPC-4, 5.14 (SAM-5, 5.14): answered although a unit attention waits, and without clearing it.
 bool ignoresUnitAttention(uint8_t opcode);
 
+/// BYTCHK of VERIFY and WRITE AND VERIFY (SBC-4, 5.41): what the medium is compared with.
+enum class ByteCheck : uint8_t { none = 0, data = 1, reserved = 2, oneBlock = 3 };
+
+// Bounds of one command, which vpd.ts tells in the Block Limits page. They bound how long a volume cannot be frozen, and memory.
+constexpr uint64_t kUnmapBytes = 512 << 20;  // all descriptors together
+constexpr uint32_t kUnmapDescriptors = 256;
+constexpr uint64_t kWriteSameBytes = 1 << 30;
+constexpr uint64_t kCompareAndWriteBytes = 32 * 1024;
+
 /// A CDB of the table in numbers.
 struct BlockRange {
   uint64_t lba = 0;
   uint32_t blocks = 0;
   bool fua = false;
+  ByteCheck check = ByteCheck::none;
+  bool unmap = false;   // WRITE SAME may give the blocks back
+  bool noData = false;  // NDOB: WRITE SAME writes zeroes that nobody sends
 };
 
 /// Reads a CDB of 16 octets. Returns kGood, or kInvalidField for bits that nothing here supports.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 namespace rackboot {
@@ -22,13 +23,16 @@ struct Sense {
 struct Outcome {
   uint8_t status = kStatusGood;
   Sense sense;
+  /// The INFORMATION field (SPC-4, 4.5.3), where `informs`.
+  uint32_t information = 0;
+  bool informs = false;
   bool good() const { return status == kStatusGood; }
 };
 
 constexpr Outcome kGood{};
-constexpr Outcome kBusy{kStatusBusy, {}};
+constexpr Outcome kBusy{kStatusBusy, {}, 0, false};
 constexpr Outcome check(uint8_t key, uint8_t asc, uint8_t ascq) {
-  return {kStatusCheckCondition, {key, asc, ascq}};
+  return {kStatusCheckCondition, {key, asc, ascq}, 0, false};
 }
 
 // SPC-4, annex F.2 names the additional sense codes.
@@ -62,6 +66,14 @@ inline std::array<uint8_t, kFixedSenseBytes> fixedSense(const Sense& sense) {
   out[7] = kFixedSenseBytes - 8;
   out[12] = sense.asc;
   out[13] = sense.ascq;
+  return out;
+}
+
+inline std::array<uint8_t, kFixedSenseBytes> fixedSense(const Outcome& outcome) {
+  std::array<uint8_t, kFixedSenseBytes> out = fixedSense(outcome.sense);
+  if (!outcome.informs) return out;
+  out[0] |= 0x80;  // VALID
+  for (int i = 0; i < 4; ++i) out[static_cast<size_t>(3 + i)] = static_cast<uint8_t>(outcome.information >> (24 - 8 * i));
   return out;
 }
 

@@ -9,7 +9,15 @@
 
 namespace rackboot {
 
-enum class IoKind : uint8_t { read, write, flush };
+enum class IoKind : uint8_t {
+  read,
+  write,
+  flush,
+  punch,     // gives storage back; the range reads as zeroes
+  zero,      // the range reads as zeroes and keeps, or gets, its storage
+  prefetch,  // a hint; never fails
+  lock,      // done when nothing else of the volume is in flight on any thread; until unlock() only `exclusive` requests go
+};
 
 struct IoRequest;
 
@@ -28,6 +36,8 @@ class BlockIo {
   /// True: done already, with the outcome in `error`. False: the owner hears of it.
   virtual bool submit(IoRequest& request) = 0;
   virtual void completed(IoRequest& request, int result) = 0;
+  /// Ends what a request of kind `lock` began.
+  virtual void unlock(VolumeView& view) = 0;
   /// Ends what `owner` has waiting on frozen volumes, with ECANCELED.
   virtual void cancelHeld(const IoOwner& owner) = 0;
 
@@ -44,7 +54,9 @@ struct IoRequest : Completion {
   IoOwner* owner = nullptr;
   VolumeView* view = nullptr;
   IoKind kind = IoKind::read;
-  bool durable = false;  // a write that is on stable storage when it is done
+  bool exclusive = false;  // of whoever holds the volume's lock
+  bool suspect = false;    // a durable write that the disk called full: repeated without durability, to learn what that meant
+  bool durable = false;    // a write that is on stable storage when it is done
   uint8_t* data = nullptr;
   uint32_t length = 0;
   uint32_t done = 0;

@@ -3,9 +3,12 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace rackboot {
@@ -44,6 +47,35 @@ enum class InlineIo : uint8_t {
   always,  // a file system in memory: nothing ever waits
 };
 
+/// Lets one at a time have something: the others wait in line.
+class Turnstile {
+ public:
+  /// Runs `turn` now, or later on the thread of whoever leaves.
+  void enter(std::function<void()> turn) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (std::exchange(taken_, true)) return waiting_.push_back(std::move(turn));
+    }
+    turn();
+  }
+  void leave() {
+    std::function<void()> next;
+    {
+      const std::lock_guard lock(mutex_);
+      taken_ = !waiting_.empty();
+      if (!taken_) return;
+      next = std::move(waiting_.front());
+      waiting_.pop_front();
+    }
+    next();
+  }
+
+ private:
+  std::mutex mutex_;
+  bool taken_ = false;
+  std::deque<std::function<void()>> waiting_;
+};
+
 /// What all threads share. Everything but the atomics is fixed when it is opened.
 struct Volume {
   VolumeId id = 0;
@@ -55,6 +87,7 @@ struct Volume {
   std::atomic<bool> failed{false};
   std::atomic<uint64_t> lastFullMs{0};
   std::vector<VolumeStats> stats;  // one a thread
+  Turnstile exclusive;             // who may lock it
 
   ~Volume();
   /// Once no thread uses it any more.
@@ -89,7 +122,9 @@ struct VolumeView {
   VolumeStats* stats = nullptr;
   uint64_t sizeBytes = 0;
   bool readOnly = false;
-  bool frozen = false;
+  bool frozen = false;   // by the control plane
+  bool locked = false;   // by a COMPARE AND WRITE of some thread
+  bool stopped = false;  // either: the plain path asks once
   bool closed = false;
   uint32_t inFlight = 0;
   IoRequest* held = nullptr;  // back while it is frozen, in order

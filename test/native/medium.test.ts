@@ -1,0 +1,355 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmdirSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { LIMITS } from "../../src/scsi/vpd.ts";
+import { Bench, pattern } from "./bench.ts";
+import { cdb, unmapList } from "./cdb.ts";
+import type { CommandAnswer, Initiator } from "./initiator.ts";
+
+const MEBI = 1048576;
+const BLOCK = 512;
+const GOOD = { status: 0, sense: "" };
+const failed = (sense: string): { status: number; sense: string } => ({ status: 2, sense });
+const isRoot = process.getuid?.() === 0;
+
+let bench: Bench;
+beforeEach(() => {
+  bench = new Bench();
+});
+afterEach(() => bench.close());
+
+/** A disk that is full of data, and a session that sees it. */
+async function fullDisk(bytes = 4 * MEBI, changes: Parameters<Bench["volume"]>[1] = {}) {
+  const volume = bench.volume(bytes, changes);
+  writeFileSync(volume.path, pattern(bytes, 1));
+  return { ...volume, session: await bench.login([volume.id]), storage: () => statSync(volume.path).blocks * 512 };
+}
+
+function unmap(session: Initiator, ranges: Parameters<typeof unmapList>[0]): Promise<CommandAnswer> {
+  const list = unmapList(ranges);
+  return session.execute(cdb.unmap(list.length), { write: list, immediate: list.length });
+}
+
+describe("UNMAP", () => {
+  it("gives storage back, reads as zeroes, and leaves what is beside it", async () => {
+    const { path, session, storage } = await fullDisk();
+    const before = storage();
+    const ranges = [
+      [8, 4096],
+      [5001, 3],
+      [6000, 0],
+    ] as const;
+    expect(await unmap(session, ranges)).toMatchObject(GOOD);
+    expect(before - storage()).toBe(4096 * BLOCK);
+    const expected = pattern(4 * MEBI, 1);
+    for (const [lba, blocks] of ranges) expected.fill(0, lba * BLOCK, (lba + blocks) * BLOCK);
+    expect(readFileSync(path).equals(expected)).toBe(true);
+    expect((await session.execute(cdb.read10(8, 64), { read: 32_768 })).data.equals(Buffer.alloc(32_768))).toBe(true);
+  });
+
+  it("does nothing where one range is bad, and says why", async () => {
+    const { path, session } = await fullDisk(MEBI);
+    expect(
+      await unmap(session, [
+        [0, 8],
+        [2047, 2],
+      ]),
+    ).toMatchObject(failed("05/21/00"));
+    const many = Array.from({ length: LIMITS.unmapDescriptors + 1 }, () => [0, 1] as const);
+    expect(await unmap(session, many)).toMatchObject(failed("05/26/00"));
+    expect(await session.execute(cdb.unmap(4), { write: Buffer.alloc(4), immediate: 4 })).toMatchObject(failed("05/1a/00"));
+    expect(await session.execute(cdb.unmap(24), { write: Buffer.alloc(8), immediate: 8 })).toMatchObject(failed("05/1a/00"));
+    expect(await session.execute([0x42, 1, 0, 0, 0, 0, 0, 0, 0, 0])).toMatchObject(failed("05/24/00"));
+    expect(await session.execute(cdb.unmap(0))).toMatchObject(GOOD);
+    expect(readFileSync(path).equals(pattern(MEBI, 1))).toBe(true);
+  });
+
+  it("keeps to the limits that the Block Limits page tells", async () => {
+    const volume = bench.volume(2 * LIMITS.writeSameBytes);
+    const session = await bench.login([volume.id]);
+    const most = LIMITS.unmapBytes / BLOCK;
+    const same = LIMITS.writeSameBytes / BLOCK;
+    expect(await unmap(session, [[8, most]])).toMatchObject(GOOD);
+    expect(await unmap(session, [[8, most + 1]])).toMatchObject(failed("05/26/00"));
+    expect(await session.execute(cdb.writeSame16(8, same, 9))).toMatchObject(GOOD);
+    expect(await session.execute(cdb.writeSame16(8, same + 1, 9))).toMatchObject(failed("05/24/00"));
+    const pair = Buffer.alloc(2 * LIMITS.compareAndWriteBytes);
+    const blocks = LIMITS.compareAndWriteBytes / BLOCK;
+    expect(await session.execute(cdb.compareAndWrite(0, blocks), { write: pair })).toMatchObject(GOOD);
+    expect(await session.execute(cdb.compareAndWrite(0, blocks + 1), { write: pair })).toMatchObject(failed("05/24/00"));
+  });
+
+  it("is not there on a thick disk, and not allowed on one that is read-only", async () => {
+    const thick = await fullDisk(MEBI, { thin: false });
+    expect(await unmap(thick.session, [[0, 8]])).toMatchObject(failed("05/20/00"));
+    expect(await thick.session.execute(cdb.writeSame16(0, 8, 9))).toMatchObject(failed("05/24/00"));
+    const { session } = await fullDisk(MEBI, { readOnly: true });
+    expect(await unmap(session, [[0, 8]])).toMatchObject(failed("07/27/00"));
+    expect(await session.execute(cdb.writeSame16(0, 8, 1))).toMatchObject(failed("07/27/00"));
+    expect(await session.execute(cdb.writeVerify10(0, 1), { write: pattern(512) })).toMatchObject(failed("07/27/00"));
+    expect(await session.execute(cdb.compareAndWrite(0, 1), { write: pattern(1024) })).toMatchObject(failed("07/27/00"));
+    expect(await session.execute(cdb.verify10(0, 8))).toMatchObject(GOOD);
+  });
+});
+
+// Mounting takes root. What a rack's disks really lie on, and what does it with other calls than a file system in memory.
+it.skipIf(!isRoot)("on XFS too, space comes back and zeroes are zeroes", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "rackboot-xfs-"));
+  const image = `${folder}.img`;
+  execFileSync("truncate", ["-s", "400M", image]);
+  execFileSync("mkfs.xfs", ["-q", image]);
+  execFileSync("mount", ["-o", "loop", image, folder]);
+  const outer = bench;
+  bench = new Bench({ folder });
+  try {
+    const { path, session, storage } = await fullDisk();
+    expect(await unmap(session, [[0, 4096]])).toMatchObject(GOOD);
+    expect(storage()).toBeLessThanOrEqual(2 * MEBI);
+    expect(await session.execute(cdb.writeSame16(4097, 2048, 1))).toMatchObject(GOOD);
+    expect(await session.execute(cdb.writeSame16(0, 512, 0), { write: pattern(BLOCK, 3) })).toMatchObject(GOOD);
+    const expected = pattern(4 * MEBI, 1);
+    expected
+      .fill(0, 0, 4096 * BLOCK)
+      .fill(0, 4097 * BLOCK, 6145 * BLOCK)
+      .fill(pattern(BLOCK, 3), 0, 512 * BLOCK);
+    expect((await session.execute(cdb.synchronizeCache10())).status).toBe(0);
+    expect(readFileSync(path).equals(expected)).toBe(true);
+  } finally {
+    await bench.close();
+    bench = outer;
+    execFileSync("umount", [folder]);
+    rmdirSync(folder);
+    execFileSync("rm", [image]);
+  }
+});
+
+describe("WRITE SAME", () => {
+  it("repeats a block, however long the range, without touching its neighbours", async () => {
+    const { path, session } = await fullDisk();
+    const block = pattern(BLOCK, 9);
+    expect(await session.execute(cdb.writeSame10(1, 1000), { write: block, immediate: BLOCK })).toMatchObject(GOOD);
+    expect(await session.execute(cdb.writeSame16(2000, 300, 8), { write: block })).toMatchObject(GOOD);
+    const expected = pattern(4 * MEBI, 1)
+      .fill(block, BLOCK, 1001 * BLOCK)
+      .fill(block, 2000 * BLOCK, 2300 * BLOCK);
+    expect(readFileSync(path).equals(expected)).toBe(true);
+  });
+
+  it("of zeroes gives storage back with UNMAP, and keeps it without", async () => {
+    const { path, session, storage } = await fullDisk();
+    const before = storage();
+    expect(await session.execute(cdb.writeSame10(0, 1024), { write: Buffer.alloc(BLOCK) })).toMatchObject(GOOD);
+    expect(await session.execute(cdb.writeSame16(1024, 1024, 1))).toMatchObject(GOOD);
+    expect(storage()).toBe(before);
+    expect(await session.execute(cdb.writeSame10(2048, 1024, 8), { write: Buffer.alloc(BLOCK) })).toMatchObject(GOOD);
+    expect(await session.execute(cdb.writeSame16(3072, 1024, 9))).toMatchObject(GOOD);
+    expect(before - storage()).toBe(MEBI);
+    expect(readFileSync(path).equals(pattern(4 * MEBI, 1).fill(0, 0, 2 * MEBI))).toBe(true);
+  });
+
+  it("of 0 blocks goes to the end of the disk", async () => {
+    const { path, session } = await fullDisk(MEBI);
+    expect(await session.execute(cdb.writeSame16(2000, 0, 1))).toMatchObject(GOOD);
+    expect(readFileSync(path).equals(pattern(MEBI, 1).fill(0, 2000 * BLOCK))).toBe(true);
+  });
+
+  it("refuses what it cannot mean", async () => {
+    const { session } = await fullDisk(MEBI);
+    const block = { write: pattern(BLOCK) };
+    expect(await session.execute(cdb.writeSame16(2040, 9), block)).toMatchObject(failed("05/21/00"));
+    expect(await session.execute(cdb.writeSame16(0, 8, 0x18), block)).toMatchObject(failed("05/24/00"));
+    expect(await session.execute(cdb.writeSame16(0, 8, 0x10), block)).toMatchObject(failed("05/24/00"));
+    expect(await session.execute(cdb.writeSame10(0, 8, 1))).toMatchObject(failed("05/24/00"));
+    expect(await session.execute(cdb.writeSame16(0, 8))).toMatchObject(failed("05/24/00"));
+    expect(await session.execute(cdb.writeSame16(0, 8), { write: pattern(100) })).toMatchObject(failed("05/24/00"));
+  });
+});
+
+describe("VERIFY", () => {
+  const lengths = [
+    { name: "10", verify: cdb.verify10, writeVerify: cdb.writeVerify10 },
+    { name: "12", verify: cdb.verify12, writeVerify: cdb.writeVerify12 },
+    { name: "16", verify: cdb.verify16, writeVerify: cdb.writeVerify16 },
+  ];
+  it.each(lengths)("($name) tells whether the disk has what it should", async ({ verify, writeVerify }) => {
+    const { path, session } = await fullDisk();
+    const whole = pattern(4 * MEBI, 1).subarray(7 * BLOCK, 4007 * BLOCK);
+    expect(await session.execute(verify(0, 8192))).toMatchObject(GOOD);
+    expect(await session.execute(verify(7, 4000, 1), { write: whole, immediate: 4096 })).toMatchObject(GOOD);
+    const other = Buffer.from(whole);
+    other.writeUInt8(other.readUInt8(other.length - 1) ^ 1, other.length - 1);
+    expect(await session.execute(verify(7, 4000, 1), { write: other })).toMatchObject(failed("0e/1d/00"));
+    expect(await session.execute(verify(0, 8, 2))).toMatchObject(failed("05/24/00"));
+    expect(await session.execute(verify(8191, 2))).toMatchObject(failed("05/21/00"));
+    for (const check of [0, 1]) {
+      const fresh = pattern(3000 * BLOCK, 5 + check);
+      expect(await session.execute(writeVerify(100, 3000, check), { write: fresh, immediate: 8192 })).toMatchObject(GOOD);
+      expect(
+        readFileSync(path)
+          .subarray(100 * BLOCK, 3100 * BLOCK)
+          .equals(fresh),
+      ).toBe(true);
+    }
+    expect(await session.execute(writeVerify(0, 1, 3), { write: pattern(BLOCK) })).toMatchObject(failed("05/24/00"));
+  });
+
+  it("compares every block with one", async () => {
+    const { session } = await fullDisk();
+    const block = { write: pattern(BLOCK, 4) };
+    expect(await session.execute(cdb.writeSame10(10, 500), block)).toMatchObject(GOOD);
+    expect(await session.execute(cdb.verify10(10, 500, 3), block)).toMatchObject(GOOD);
+    expect(await session.execute(cdb.verify10(10, 501, 3), block)).toMatchObject(failed("0e/1d/00"));
+    expect(await session.execute(cdb.verify16(10, 0, 3))).toMatchObject(GOOD);
+  });
+
+  it("says that a file which ends too early is broken", async () => {
+    const { path, session } = await fullDisk();
+    truncateSync(path, MEBI);
+    expect(await session.execute(cdb.verify10(0, 8192))).toMatchObject(failed("04/3e/01"));
+  });
+});
+
+describe("COMPARE AND WRITE", () => {
+  it("writes what was expected to be there, and tells where it was not", async () => {
+    const { path, session } = await fullDisk(MEBI);
+    const old = pattern(MEBI, 1).subarray(3 * BLOCK, 5 * BLOCK);
+    const fresh = pattern(2 * BLOCK, 8);
+    const pair = Buffer.concat([old, fresh]);
+    expect(await session.execute(cdb.compareAndWrite(3, 2), { write: pair, immediate: 512 })).toMatchObject(GOOD);
+    expect(
+      readFileSync(path)
+        .subarray(3 * BLOCK, 5 * BLOCK)
+        .equals(fresh),
+    ).toBe(true);
+    const nearly = Buffer.concat([fresh, old]);
+    nearly.writeUInt8(nearly.readUInt8(700) ^ 0x80, 700);
+    const answer = await session.execute(cdb.compareAndWrite(3, 2), { write: nearly });
+    expect(answer).toMatchObject(failed("0e/1d/00"));
+    const sense = answer.pdus.at(-1)?.data.subarray(2) ?? Buffer.alloc(18);
+    expect([sense.readUInt8(0), sense.readUInt32BE(3)]).toEqual([0xf0, 700]);
+    expect(
+      readFileSync(path)
+        .subarray(3 * BLOCK, 5 * BLOCK)
+        .equals(fresh),
+    ).toBe(true);
+    expect(await session.execute(cdb.compareAndWrite(3, 0))).toMatchObject(GOOD);
+    expect(await session.execute(cdb.compareAndWrite(3, 2), { write: old })).toMatchObject(failed("05/24/00"));
+    expect(await session.execute(cdb.compareAndWrite(2047, 2), { write: pair })).toMatchObject(failed("05/21/00"));
+  });
+
+  it("loses no step of a counter that sessions of all threads raise, while others write beside it", async () => {
+    const volume = bench.volume(MEBI);
+    const sessions = await Promise.all([0, 1, 2, 3].map(() => bench.login([volume.id])));
+    const of = (value: number): Buffer => {
+      const block = Buffer.alloc(BLOCK);
+      block.writeUInt32BE(value);
+      return block;
+    };
+    const STEPS = 25;
+    let more = true;
+    const noise = sessions.map(async (session, n) => {
+      while (more) await session.execute(cdb.write10(8 + n * 8, 8), { write: pattern(4096, n), immediate: 4096 });
+    });
+    const raise = async (session: Initiator): Promise<void> => {
+      for (let done = 0; done < STEPS; ) {
+        const { data } = await session.execute(cdb.read10(0, 1), { read: BLOCK });
+        const value = data.readUInt32BE();
+        const pair = Buffer.concat([of(value), of(value + 1)]);
+        const { status, sense } = await session.execute(cdb.compareAndWrite(0, 1), { write: pair, immediate: pair.length });
+        if (status === 0) done++;
+        else expect(sense).toBe("0e/1d/00");
+      }
+    };
+    await Promise.all(sessions.map(raise));
+    more = false;
+    await Promise.all(noise);
+    expect(readFileSync(volume.path).readUInt32BE()).toBe(STEPS * sessions.length);
+  });
+
+  it("is forgotten, and stops nobody, when its session goes or its volume is frozen or closed", async () => {
+    const volume = bench.volume(MEBI);
+    const [first, second] = [await bench.login([volume.id]), await bench.login([volume.id])];
+    const pair = Buffer.concat([Buffer.alloc(BLOCK), pattern(BLOCK)]);
+    await bench.plane.freeze(volume.id);
+    for (let n = 0; n < 4; n++) first.send(cdb.compareAndWrite(n, 1), { write: pair, immediate: pair.length });
+    const waiting = second.send(cdb.compareAndWrite(9, 1), { write: pair, immediate: pair.length });
+    await Promise.all([first.ping(), second.ping()]);
+    bench.plane.drop(first.connection, "reinstated");
+    await bench.event("closed");
+    bench.plane.thaw(volume.id);
+    expect(await second.finish(waiting)).toMatchObject(GOOD);
+    expect(await second.execute(cdb.read10(0, 1), { read: BLOCK })).toMatchObject({ data: Buffer.alloc(BLOCK) });
+    await bench.plane.freeze(volume.id);
+    const late = second.send(cdb.compareAndWrite(10, 1), { write: pair, immediate: pair.length });
+    await second.ping();
+    await bench.plane.closeVolume(volume.id);
+    expect(await second.finish(late)).toMatchObject(failed("05/25/00"));
+  });
+});
+
+it("PRE-FETCH takes a range, and refuses one that is not there", async () => {
+  const { session } = await fullDisk(MEBI);
+  for (const prefetch of [cdb.prefetch10, cdb.prefetch16]) {
+    expect(await session.execute(prefetch(0, 2048))).toMatchObject(GOOD);
+    expect(await session.execute(prefetch(5, 0))).toMatchObject(GOOD);
+    expect(await session.execute(prefetch(2047, 2))).toMatchObject(failed("05/21/00"));
+  }
+});
+
+it("a session that goes in the middle of long work takes nothing down", async () => {
+  const { session, id } = await fullDisk(32 * MEBI);
+  const block = { write: pattern(BLOCK, 2), immediate: BLOCK };
+  for (let n = 0; n < 16; n++) session.send(cdb.writeSame16(n, 65_000), block);
+  for (let n = 0; n < 16; n++) session.send(cdb.verify16(n, 65_000));
+  await session.ping();
+  session.destroy();
+  await bench.event("closed");
+  const other = await bench.login([id]);
+  expect(await other.execute(cdb.verify16(0, 0))).toMatchObject(GOOD);
+});
+
+it.skipIf(!isRoot)("a full file system refuses durable writes and WRITE SAME, and breaks no disk", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "rackboot-full-"));
+  execFileSync("mount", ["-t", "tmpfs", "-o", "size=2m", "none", folder]);
+  const small = new Bench({ folder });
+  try {
+    const session = await small.login([small.volume(16 * MEBI, { writeCache: false }).id]);
+    const answers = [];
+    for (let n = 0; n < 8; n++) answers.push(await session.execute(cdb.write10(n * 1024, 1024), { write: pattern(512 * 1024, n) }));
+    expect(answers[0]).toMatchObject(GOOD);
+    expect(answers.at(-1)).toMatchObject(failed("07/27/07"));
+    expect(await session.execute(cdb.writeSame10(16_384, 8192), { write: pattern(BLOCK) })).toMatchObject(failed("07/27/07"));
+    expect(await unmap(session, [[0, 8192]])).toMatchObject(GOOD);
+    expect(await session.execute(cdb.write10(16_384, 1024), { write: pattern(512 * 1024) })).toMatchObject(GOOD);
+  } finally {
+    await small.close();
+    execFileSync("umount", [folder]);
+    rmdirSync(folder);
+  }
+});
+
+// A loop device over a file in a memory that is full: a thin disk without room, below a page cache that takes every write.
+it.skipIf(!isRoot)("a disk without a write cache goes offline where a thin device below it loses an acknowledged page", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "rackboot-thin-"));
+  execFileSync("mount", ["-t", "tmpfs", "-o", "size=2m", "none", folder]);
+  const backing = join(folder, "backing");
+  writeFileSync(backing, "");
+  truncateSync(backing, 16 * MEBI);
+  const device = execFileSync("losetup", ["-f", "--show", backing], { encoding: "utf8" }).trim();
+  try {
+    const volume = bench.volume(0, { path: device, writeCache: false });
+    const session = await bench.login([volume.id]);
+    const answers = [];
+    for (let n = 0; n < 8; n++) answers.push(await session.execute(cdb.write10(n * 1024, 1024), { write: pattern(512 * 1024, n) }));
+    expect(answers[0]).toMatchObject(GOOD);
+    expect(answers.at(-1)).toMatchObject(failed("04/3e/01"));
+    await bench.event("volume-failed");
+    await bench.plane.closeVolume(volume.id);
+  } finally {
+    execFileSync("losetup", ["-d", device]);
+    execFileSync("umount", [folder]);
+    rmdirSync(folder);
+  }
+});
