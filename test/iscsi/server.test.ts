@@ -19,6 +19,8 @@ class Bench {
   readonly events: StateEvent[] = [];
   readonly volumes = new Map<VolumeName, ServedVolume>();
   readonly server: IscsiServer;
+  /** What a login waits for. */
+  ready: Promise<void> = Promise.resolve();
 
   constructor(machines: readonly Machine[] = [UQBAR, TLON]) {
     for (const { disks } of machines) for (const disk of disks) this.open(disk);
@@ -35,6 +37,7 @@ class Bench {
       },
       secretsFor: () => undefined,
       random: (octets) => new Uint8Array(octets),
+      ready: () => this.ready,
       emit: (event) => this.events.push(event),
     });
     this.plane.onEvents = (events) => this.server.handle(events);
@@ -103,6 +106,31 @@ describe("the iSCSI server", () => {
     await turn();
     expect(bench.plane.sessions.has(second)).toBe(true);
     expect(bench.told("iscsi.login").at(-1)).toMatchObject({ connection: second, reinstated: true });
+  });
+
+  it("shows a machine the disks that it has when they are ready, and one that left meanwhile none", async () => {
+    const bench = new Bench();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    bench.ready = promise;
+    const [connection, gone] = [await bench.login("uqbar"), await bench.login("tlon")];
+    bench.plane.hangUp(gone);
+    expect(bench.plane.sessions.size).toBe(0);
+    bench.open(parseVolumeName("uqbar-root"));
+    resolve();
+    await turn();
+    expect(bench.plane.sessions.get(connection)?.luns).toEqual([
+      { lun: 0, volume: bench.volumes.get(parseVolumeName("uqbar-root"))?.id, readOnly: false },
+    ]);
+    expect(bench.told("iscsi.login").map((event) => "machine" in event && event.machine)).toEqual(["uqbar"]);
+  });
+
+  it("fences a login that waits for its disks as it fences a session", async () => {
+    const bench = new Bench();
+    bench.ready = new Promise(() => undefined);
+    const connection = await bench.login("uqbar");
+    await bench.server.fence(UQBAR.name);
+    expect(bench.plane.sessions.has(connection)).toBe(false);
+    expect(bench.told("iscsi.login")).toEqual([]);
   });
 
   it("keeps an initiator from another machine's disks, and says who tried", async () => {
