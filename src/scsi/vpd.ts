@@ -107,6 +107,9 @@ function blockLimits(unit: LogicalUnit): Uint8Array {
   const { blockSize } = unit.config;
   const granularity = Math.max(1, GRANULARITY_BYTES / blockSize);
   const unmaps = carriesOut(unit, "UNMAP");
+  // A granularity of one block says nothing, and QEMU's driver (7.2) runs into an assertion where it is 4096 octets: it asks its own
+  // block status for a length that is a multiple of 512 only.
+  const coarse = unmaps && granularity > 1;
   return new ByteWriter(60)
     .u8(0)
     .u8(LIMITS.compareAndWriteBytes / blockSize)
@@ -116,8 +119,8 @@ function blockLimits(unit: LogicalUnit): Uint8Array {
     .u32(0)
     .u32(unmaps ? LIMITS.unmapBytes / blockSize : 0)
     .u32(unmaps ? LIMITS.unmapDescriptors : 0)
-    .u32(unmaps ? granularity : 0)
-    .u32(unmaps ? UGAVALID : 0)
+    .u32(coarse ? granularity : 0)
+    .u32(coarse ? UGAVALID : 0)
     .u64(BigInt(LIMITS.writeSameBytes / blockSize))
     .zeros(20)
     .finish();

@@ -49,6 +49,18 @@ describe("the kind of a disk", () => {
   });
 });
 
+describe("the Block Limits page", () => {
+  it("names a granularity of UNMAP only where it is more than a block, which QEMU does not survive on blocks of 4096", () => {
+    const granularity = (config: Parameters<typeof unitWith>[0]): readonly number[] => {
+      const page = dataOf("12 01 b0 00 ff", { unit: unitWith(config) });
+      return [number(page, 28, 4), number(page, 32, 4)];
+    };
+    expect(granularity({ blockSize: 512 })).toEqual([8, 0x80000000]);
+    expect(granularity({ blockSize: 4096 })).toEqual([0, 0]);
+    expect(granularity({ thin: false })).toEqual([0, 0]);
+  });
+});
+
 describe("mode parameters", () => {
   const list = (pages: string): string => `00 00 00 00 ${pages}`;
   const caching = "08 12 04 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00";
