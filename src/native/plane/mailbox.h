@@ -1,4 +1,4 @@
-// Messages to one thread from any other: the only place where the plane takes a lock.
+// Messages to one thread from any other: with the turnstile of COMPARE AND WRITE, the only place where the plane takes a lock.
 #pragma once
 
 #include <sys/eventfd.h>
