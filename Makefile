@@ -13,7 +13,7 @@ help: ## Show this list
 
 .PHONY: packages
 packages: ## Install the Debian packages that building, testing and the demo need
-	@test/setup/packages.sh build test
+	@test/setup/packages.sh build demo test
 
 $(STAMPS)/npm: package.json package-lock.json
 	@echo "setup: npm packages"
@@ -55,6 +55,15 @@ demo: build ## Watch a machine without a disk boot Linux from this one (KEEP=1 k
 bench: build ## Our target, tgt and istgt side by side: rates and processor time (BENCH="--quick": the short one)
 	@test/setup/packages.sh build test
 	@node test/bench/bench.ts $(BENCH)
+
+.PHONY: bench-volumes
+bench-volumes: build ## What clones, snapshots and lists of disks cost, as a curve
+	@test/setup/packages.sh test
+	@node test/bench/volume-figures.ts
+
+.PHONY: schema
+schema: build ## Write docs/rackboot.schema.json anew
+	@node dist/src/main.js schema > docs/rackboot.schema.json
 
 .PHONY: clean
 clean: ## Remove what was built
