@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
 import { availableParallelism, networkInterfaces } from "node:os";
 import type { DatabaseSync } from "node:sqlite";
 import { DiskBoots } from "./boot/disk/disk-boots.ts";
@@ -64,6 +65,8 @@ export class Appliance {
   readonly #http: HttpServer;
   readonly #boots: ReturnType<typeof followBoots>;
   #settings: Settings;
+  /** The first portal's; 0 before it is open. */
+  #iscsiPort = 0;
   #rack: Rack;
 
   /** Opens the data plane; throws where the kernel cannot carry it. */
@@ -126,6 +129,7 @@ export class Appliance {
       rack: this.#rack,
       store: new LeaseStore(database),
       bootOffer: (kind, machine) => (machine === undefined ? undefined : bootOffer(kind, machine, this.#facts(), this.#loaders)),
+      onFirmwareDiscover: (machine) => this.#forgetDownloads(machine),
       emit,
     });
 
@@ -150,7 +154,7 @@ export class Appliance {
     this.#boots = followBoots(store, {
       loaderBegins: config.dhcp.mode !== "server",
       lastNumber: timelines.lastNumber(),
-      onBegin: (machine) => this.#forgetLastBoot(machine),
+      onBegin: (machine) => this.#beginBoot(machine),
     });
   }
 
@@ -177,9 +181,10 @@ export class Appliance {
   /** Disks first, addresses last: nobody is invited before there is something to boot. Throws the first error; call {@link stop} then. */
   async start(): Promise<void> {
     const { config } = this.#settings;
-    checkInterface(config.network, networkInterfaces());
+    checkNetwork(config);
     await this.#disks.start(volumesOf(config));
     const portals = this.#iscsi.listen();
+    this.#iscsiPort = portals[0]?.port ?? 0;
     this.#started("iscsi", `on ${portals.map(({ address, port }) => `${address}:${port}`).join(", ")}`);
     await this.#tftp.start();
     this.#started("tftp", `on ${config.network.address}:${this.#tftp.port}`);
@@ -198,7 +203,7 @@ export class Appliance {
     const before = this.#settings;
     const deferred = keysThatWait(before.config, next.config);
     const settings = { ...next, config: keep(before.config, next.config) };
-    checkInterface(settings.config.network, networkInterfaces());
+    checkNetwork(settings.config);
     try {
       await this.#apply(settings);
     } catch (cause) {
@@ -240,20 +245,22 @@ export class Appliance {
     this.#store.emit({ type: "service.started", service, detail });
   }
 
-  /**
-   * A boot begins: what the one before it left half open ends here, the session that could still write above all. GRUB
-   * counts its ports from the same number at every boot and would meet its own old connections.
-   */
-  #forgetLastBoot(name: MachineName): void {
+  /** A boot begins: the session that the one before it left half open could still write, and ends here. */
+  #beginBoot(name: MachineName): void {
     void this.#disks.machines.begin(name);
     const machine = this.#rack.byName(name);
     if (machine !== undefined) void this.#diskBoots.prepare(machine);
-    const addresses = [machine?.address, ...(machine?.macs.map((mac) => this.#dhcp.addressOf(mac)) ?? [])];
-    for (const address of new Set(addresses)) {
+  }
+
+  /**
+   * Firmware that asks for an address has no download: what is open of an earlier try ends. GRUB counts its ports from the
+   * same number at every boot and would meet its own old connections.
+   */
+  #forgetDownloads(machine: Machine): void {
+    for (const address of new Set([machine.address, ...machine.macs.map((mac) => this.#dhcp.addressOf(mac))])) {
       if (address === undefined) continue;
       this.#http.forget(address);
-      // Without our DHCP, the boot begins with the very request that TFTP is answering.
-      if (this.#settings.config.dhcp.mode === "server") this.#tftp.forget(address);
+      this.#tftp.forget(address);
     }
   }
 
@@ -273,7 +280,7 @@ export class Appliance {
       tftpPort: this.#tftp?.port || tftp.port,
       httpPort: this.#http?.port || http.port,
       portals: [first, ...others],
-      iscsiPort: iscsi.port,
+      iscsiPort: this.#iscsiPort || iscsi.port,
     };
   }
 
@@ -311,6 +318,10 @@ export class Appliance {
 
 function volumesOf({ storage, volumes, machines }: Config): VolumeStoreSettings {
   return { storage: storage.path, volumes, machines };
+}
+
+function checkNetwork({ network }: Config): void {
+  checkInterface(network, networkInterfaces(), (device) => existsSync(`/sys/class/net/${device}`));
 }
 
 /** What is decided once, when the daemon starts. */

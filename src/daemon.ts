@@ -57,6 +57,8 @@ class Daemon {
     this.#logger = logger;
     this.#store = new Store({ onListenerError: (error) => logger.error({ error }, `a listener failed: ${sentence(error)}`) });
     logEvents(this.#store, logger);
+    // A slip of ours in one answer must not take the disks from a whole rack.
+    process.on("unhandledRejection", (error) => logger.error({ error }, `something failed and was not looked after: ${sentence(error)}`));
   }
 
   async run(): Promise<number> {

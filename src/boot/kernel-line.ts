@@ -45,7 +45,7 @@ export function kernelLine(machine: Machine, entryArguments: string, facts: Serv
 /** What is added, and what on a line makes it superfluous: the same thing by an older name, or firmware's iBFT that says it. */
 const ADDITIONS: readonly { readonly present: RegExp; readonly word: (machine: Machine, facts: ServerFacts) => string }[] = [
   {
-    present: /^(netroot=|iscsi_target_name=|root=iscsi:|(rd\.)?iscsi[._]firmware(=1)?$)/m,
+    present: /^(netroot=|iscsi_target_name=|rd\.iscsi\.target\.name=|root=iscsi:|(rd\.)?iscsi[._]firmware(=1)?$)/m,
     word: (machine, facts) => `netroot=iscsi:${facts.portals[0]}::${facts.iscsiPort}::${machine.target}`,
   },
   {

@@ -81,9 +81,17 @@ export class BootResolver implements BootFiles {
     const own = await this.#own(client, segments);
     if (own !== undefined) return own;
     const { root } = this.#settings;
-    const common = root === undefined ? undefined : await fileWithin(root, segments, roleByName(segments.at(-1) ?? ""));
+    const common = root === undefined ? undefined : await this.#common(root, client, segments);
     if (common !== undefined) return common;
     return notFound(client.machine === undefined ? "no machine is known at this address" : `nothing that ${client.machine.name} may read`);
+  }
+
+  /** What a loader asks for beside itself lies, on a server without machines, beside it in the one folder that there is. */
+  async #common(root: string, { machine }: FileClient, segments: readonly string[]): Promise<BootFile | undefined> {
+    const role = roleByName(segments.at(-1) ?? "");
+    const found = await fileWithin(root, segments, role);
+    if (found !== undefined || segments.length < 2 || segments[0] !== machine?.name) return found;
+    return fileWithin(root, segments.slice(1), role);
   }
 
   async #own(client: FileClient, segments: readonly string[]): Promise<BootFile | NotFound | undefined> {
@@ -193,7 +201,9 @@ export class BootResolver implements BootFiles {
     const platform = segments.at(-2)?.toLowerCase();
     if (platform === undefined || !MODULE_FOLDER.test(platform) || !MODULE.test(name)) return undefined;
     for (const folder of loaderFolders(machine, this.#settings.loaders)) {
-      const found = await fileWithin(folder, [platform, name], "other");
+      // Beside the loader, or around it: grub-mknetdir puts the loader among its modules.
+      const among = basename(folder).toLowerCase() === platform ? await fileWithin(folder, [name], "other") : undefined;
+      const found = among ?? (await fileWithin(folder, [platform, name], "other"));
       if (found !== undefined) return found;
     }
     return undefined;

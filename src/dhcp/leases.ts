@@ -164,6 +164,13 @@ export class LeaseTable {
     return lease;
   }
 
+  /** Ends now every lease without end that `orphaned` says nobody is left to renew. Returns them. */
+  endEndless(orphaned: (mac: Mac) => boolean, nowMs: number): readonly Lease[] {
+    const endless = [...this.#bindings.values()].filter(({ mac, expiresMs }) => expiresMs === Number.POSITIVE_INFINITY && orphaned(mac));
+    if (endless.length > 0) this.#exhaustedUntilMs = 0;
+    return endless.map(({ mac, address }) => this.bind(mac, address, nowMs));
+  }
+
   /** The client chose another server's offer. */
   withdraw(mac: Mac): void {
     this.#dropOffer(mac);

@@ -116,6 +116,10 @@ function decline(inquiry: Inquiry, context: DhcpContext): Decision {
   if (chosenServer !== undefined && chosenServer !== inquiry.identifier)
     return ignore(inquiry, `it declines an address of ${chosenServer}`);
   if (requested === undefined) return ignore(inquiry, "its DECLINE names no address");
+  const { machine } = inquiry;
+  // With several cards on one network, a machine that probes from the one finds itself at the other.
+  if (machine?.address === requested && machine.macs.length > 1)
+    return ignore(inquiry, `it declines ${requested}, which its other card may have`);
   const lease = context.leases.decline(mac, requested, context.nowMs);
   if (lease === undefined) return ignore(inquiry, `it declines ${requested}, which it was not given`);
   const { firmware: _, ...sender } = senderOf(inquiry);

@@ -85,6 +85,7 @@ export class DhcpServer {
     this.#now = options.now ?? Date.now;
     this.#leases.restore(options.store.load());
     this.#leases.setRange(options.config.dhcp.range);
+    this.#endOrphans();
   }
 
   /** Opens the sockets that the mode needs; none for `off`. Throws {@link DhcpServerError}. */
@@ -127,6 +128,13 @@ export class DhcpServer {
     this.#config = config;
     this.#rack = rack;
     this.#leases.setRange(config.dhcp.range);
+    this.#endOrphans();
+  }
+
+  /** A lease without end is a machine's; when its MAC is no machine's any more (a new card, a machine taken out), it ends. */
+  #endOrphans(): void {
+    const ended = this.#leases.endEndless((mac) => this.#rack.byMac(mac) === undefined, this.#now());
+    for (const lease of ended) this.#dirty.set(lease.mac, lease);
   }
 
   /** The address that this MAC holds or last held. */
@@ -182,6 +190,16 @@ export class DhcpServer {
   }
 
   #receive(socket: Socket, bytes: Uint8Array, from: RemoteInfo): void {
+    // RFC 768 lets a sender that wants no answer leave its port out; dgram throws when it is answered.
+    if (from.port === 0) {
+      this.#options.emit({
+        type: "peer.malformed",
+        service: "dhcp",
+        peer: from.address,
+        reason: "a packet from port 0, which cannot be answered",
+      });
+      return;
+    }
     try {
       const { network, dhcp } = this.#config;
       const decision = decide(decodePacket(bytes), {

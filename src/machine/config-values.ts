@@ -109,9 +109,11 @@ export const hostName: z.ZodType<string> = text({ allowed: "a host name: letters
 });
 
 /** One line of printable ASCII: it becomes part of a kernel line and of a GRUB script. */
-export const kernelArguments: z.ZodType<string> = text({ allowed: "kernel arguments on one line of printable ASCII" }, (found) =>
-  /^[\x20-\x7e]*$/.test(found) ? found.trim() : undefined,
-);
+export const kernelArguments: z.ZodType<string> = text({ allowed: "kernel arguments on one line of printable ASCII" }, (found) => {
+  // A YAML block ends in a line break, which is no second line.
+  const line = found.trim();
+  return /^[\x20-\x7e]*$/.test(line) ? line : undefined;
+});
 
 /** SPC-4, 7.8.13: the unit serial number is ASCII; more than 36 octets do not fit the designators made of it. */
 export const serialNumber: z.ZodType<string> = text(

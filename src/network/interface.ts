@@ -6,11 +6,20 @@ export class NetworkError extends Error {
   readonly code = "ERR_NETWORK";
 }
 
-/** Throws {@link NetworkError} unless the interface, or its VLAN's, has `address`. `present` is what `os.networkInterfaces()` returns. */
-export function checkInterface(wanted: NetworkConfig, present: ReturnType<typeof networkInterfaces>): void {
+/**
+ * Throws {@link NetworkError} unless the interface, or its VLAN's, has `address`. `present` is what `os.networkInterfaces()`
+ * returns: it leaves out interfaces without a carrier. One that `exists` all the same is let pass, since a board may be up
+ * before its switch; where its address is wrong, the services cannot listen on it and say so.
+ */
+export function checkInterface(
+  wanted: NetworkConfig,
+  present: ReturnType<typeof networkInterfaces>,
+  exists: (device: string) => boolean,
+): void {
   const device = deviceOf(wanted);
   const bringUp = `${wanted.vlan === undefined ? "" : `ip link add link ${wanted.interface} name ${device} type vlan id ${wanted.vlan}; `}ip address add ${wanted.address}/${wanted.prefixLength} dev ${device}`;
   const addresses = present[device]?.filter(({ family }) => family === "IPv4").map(({ address }) => address);
+  if (addresses === undefined && exists(device)) return;
   if (addresses === undefined) {
     const known = Object.keys(present).join(", ") || "none";
     throw new NetworkError(

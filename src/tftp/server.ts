@@ -38,6 +38,9 @@ export const MAX_TRANSFERS = 256;
 /** Firmware asks for one file after the other; what it left behind ends by itself within half a minute. */
 export const MAX_TRANSFERS_PER_CLIENT = 24;
 
+/** RFC 768 lets a sender that wants no answer leave its port out. Nothing can be sent there, and dgram throws when it is tried. */
+const NO_PORT = "a packet from port 0, which cannot be answered";
+
 interface Slot {
   readonly address: string;
   readonly request: string;
@@ -124,6 +127,10 @@ export class TftpServer {
   }
 
   #received(bytes: Uint8Array, from: RemoteInfo): void {
+    if (from.port === 0) {
+      this.#malformed(from, NO_PORT);
+      return;
+    }
     const packet = this.#decode(bytes, from);
     if (packet === undefined) {
       // Only a request deserves an answer; anything else may come from nobody who waits for one.
@@ -259,6 +266,7 @@ export class TftpServer {
     let open = true;
     const socket = await bound(this.#settings.address, 0, (bytes, from) => {
       if (!open) return;
+      if (from.port === 0) return this.#malformed(from, NO_PORT);
       if (from.address !== peer.address || from.port !== peer.port) {
         this.#malformed(from, "a packet to another client's transfer");
         this.#refuse(from, TFTP_ERROR.unknownTransfer, "unknown transfer ID");
