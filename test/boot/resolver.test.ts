@@ -397,3 +397,15 @@ describe("a machine that boots from its disk", () => {
     expect(await read(named, "grub.cfg")).toContain("chainloader $server/uqbar/linux.efi");
   });
 });
+
+test("GRUB finds its modules where grub-mknetdir puts them, around its own image", async () => {
+  const lair = folderWith({ "boot/grub/x86_64-efi/core.efi": "GRUB with network: blksize", "boot/grub/x86_64-efi/normal.mod": "normal" });
+  const one = machine("uqbar", { boot: kernelBoot({ loader: join(lair, "boot/grub/x86_64-efi/core.efi") }) });
+  expect(await read(one, "/boot/grub/x86_64-efi/normal.mod")).toBe("normal");
+  expect(await read(one, "/uqbar/x86_64-efi/normal.mod")).toBe("normal");
+});
+
+test("what a loader asks for beside itself is found in the folder that everybody may read", async () => {
+  expect(await read(uqbar, "/uqbar/common/memtest.efi")).toBe("memtest");
+  expect(await read(tlon, "/uqbar/common/memtest.efi")).toBeUndefined();
+});

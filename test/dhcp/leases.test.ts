@@ -95,6 +95,16 @@ test("no more addresses rest than the limit, so a liar cannot take the whole poo
   expect(leases.quarantined(ipv4FromNumber(first + QUARANTINE_MAX), NOW)).toBe(true);
 });
 
+test("a lease without end goes with its machine's card, and only that one", () => {
+  const leases = table();
+  leases.bind(mac(1), ip("10.0.0.1"), Number.POSITIVE_INFINITY);
+  leases.bind(mac(2), ip("10.0.0.2"), Number.POSITIVE_INFINITY);
+  leases.bind(mac(3), ip("10.0.0.3"), NOW + HOUR);
+  expect(leases.endEndless((each) => each !== mac(2), NOW)).toEqual([{ mac: mac(1), address: "10.0.0.1", expiresMs: NOW }]);
+  expect([1, 2, 3].map((n) => leases.availableTo(mac(9), ip(`10.0.0.${n}`), NOW))).toEqual([true, false, false]);
+  expect(leases.addressOf(mac(1))).toBe("10.0.0.1");
+});
+
 test("a release of somebody else's address is no release", () => {
   const leases = table();
   leases.bind(mac(1), ip("10.0.0.1"), Number.POSITIVE_INFINITY);

@@ -210,6 +210,14 @@ describe("DECLINE, RELEASE, INFORM", () => {
     expect(lease(given, UQBAR)).toBe("172.16.0.16");
   });
 
+  test("a machine whose second card finds the first at their address keeps it", () => {
+    const other = "52:54:00:16:00:11";
+    const given = context({}, [machine("uqbar", [UQBAR, other], { address: ip("172.16.0.16") })]);
+    lease(given, other);
+    expect(silenceTo(ask("decline", other, [value(option.REQUESTED_ADDRESS, ip("172.16.0.16"))]), given)).toContain("its other card");
+    expect(lease(given, UQBAR)).toBe("172.16.0.16");
+  });
+
   test("a DECLINE of somebody else's address changes nothing", () => {
     const given = context();
     lease(given, UQBAR);

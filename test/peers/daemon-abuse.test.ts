@@ -1,12 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { connect } from "node:net";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { encodeLoginRequest } from "../../src/iscsi/login-pdu.ts";
 import { encodeText } from "../../src/iscsi/text.ts";
 import { vector } from "../dhcp/support.ts";
-import { run } from "../harness/process.ts";
+import { run, runOrThrow } from "../harness/process.ts";
 import { Resources } from "../harness/resources.ts";
 import { dracutKeys, loginRequest } from "../iscsi/support.ts";
 import { BusyMachine, DiskClient } from "./disk-client.ts";
@@ -86,6 +87,20 @@ describe("the daemon outlives, and counts,", () => {
     const request = Buffer.from("\0\x01grubx64.efi\0octet\0blksize\x001468\0windowsize\x004\0tsize\x000\0", "latin1");
     await sendAll(PORTS.tftp, [...noise(200, 600), ...truncated(request), ...damaged(request, 300), Buffer.from([0, 4, 0, 1])]);
     expect(await daemon.happened("peer.malformed")).toBeGreaterThan(before + 200);
+  });
+
+  // Found by review: answering it throws, and one datagram ended the daemon with every disk of the rack.
+  it.skipIf(process.getuid?.() !== 0)("a request from port 0, which nobody can answer", async () => {
+    const before = await daemon.happened("peer.malformed");
+    const program = join(daemon.folder, "from-port-zero");
+    await runOrThrow(["g++", "-o", program, join(import.meta.dirname, "from-port-zero.cc")]);
+    const request = "\\0\\1no-such-file\\0octet\\0";
+    for (const port of [PORTS.tftp, PORTS.dhcp]) {
+      await runOrThrow(["sh", "-c", `printf '${request}' | ${program} ${daemon.address} ${port}`]);
+    }
+    await sleep(200);
+    expect(await daemon.happened("peer.malformed")).toBe(before + 2);
+    expect(daemon.running).toBe(true);
   });
 
   it("HTTP that is none, cut off or far too long", async () => {
