@@ -21,7 +21,7 @@ import type { Config } from "./machine/config.ts";
 import type { Ipv4, MachineName } from "./machine/identifiers.ts";
 import type { Machine } from "./machine/machine.ts";
 import { Rack } from "./machine/rack.ts";
-import type { Secrets } from "./machine/secrets.ts";
+import type { ChapSecrets, Secrets } from "./machine/secrets.ts";
 import { type DataPlane, openDataPlane } from "./native/data-plane.ts";
 import { checkInterface } from "./network/interface.ts";
 import { followBoots } from "./state/boot-events.ts";
@@ -264,6 +264,15 @@ export class Appliance {
     }
   }
 
+  /**
+   * iPXE needs them in its script. Once the machine is up, whoever asks for that is some program on it and not its firmware,
+   * whose DISCOVER would have begun a new boot.
+   */
+  #secretsForFirmware({ name }: Machine): ChapSecrets | undefined {
+    const isUp = this.#boots.current(name)?.reached.has("up") === true;
+    return isUp && this.#settings.config.dhcp.mode === "server" ? undefined : this.#settings.secrets.get(name);
+  }
+
   /** A reservation, or whoever has the lease. */
   #machineAt(address: Ipv4): Machine | undefined {
     const reserved = this.#rack.byAddress(address);
@@ -292,7 +301,7 @@ export class Appliance {
       ...(root !== undefined && { root }),
       isMachine: (name) => this.#rack.byName(name as MachineName) !== undefined,
       diskPlan: (machine) => this.#diskBoots.plan(machine),
-      secretsFor: (machine) => this.#settings.secrets.get(machine.name),
+      secretsFor: (machine) => this.#secretsForFirmware(machine),
     };
   }
 
