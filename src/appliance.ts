@@ -80,7 +80,7 @@ export class Appliance {
     const monotonicMs = (): number => performance.now();
 
     this.#plane = openDataPlane({
-      threads: config.iscsi.threads === 0 ? Math.max(1, availableParallelism() - 1) : config.iscsi.threads,
+      threads: config.iscsi.threads === 0 ? threadsFor(config.iscsi.memoryBytes) : config.iscsi.threads,
       memoryBytes: config.iscsi.memoryBytes,
       onEvents: (events) => this.#iscsi.handle(events),
     });
@@ -327,6 +327,14 @@ export class Appliance {
 
 function volumesOf({ storage, volumes, machines }: Config): VolumeStoreSettings {
   return { storage: storage.path, volumes, machines };
+}
+
+/** Buffers are each thread's own: with less than this, a few peers that have gone could hold all of a thread's. */
+const THREAD_MEMORY_BYTES = 32 * 1024 * 1024;
+
+/** One core is left to everything else. */
+function threadsFor(memoryBytes: number): number {
+  return Math.max(1, Math.min(availableParallelism() - 1, Math.floor(memoryBytes / THREAD_MEMORY_BYTES)));
 }
 
 function checkNetwork({ network }: Config): void {

@@ -73,9 +73,10 @@ void Listener::start(Worker& worker) {
 }
 
 void Listener::stop() {
-  stopped_ = true;
   // Ends an accept that waits, at once and on whatever thread: a listening socket that is shut no longer listens.
   shutdown(fd_, SHUT_RDWR);
+  // Last, since the worker that sees it deletes this listener.
+  stopped_ = true;
 }
 
 void Listener::arm() {

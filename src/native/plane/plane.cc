@@ -158,9 +158,13 @@ void Plane::freeze(VolumeId id, uint64_t request) {
     settle(request, error, error == 0 ? std::string() : std::string("fdatasync failed: ") + strerror(error));
   };
   auto barrier = std::make_shared<Barrier>([this, volume, flushed] {
-    workers_[0]->post([volume, flushed](Worker& worker) {
-      worker.flush(volume, [&worker, volume, flushed](int error) {
+    workers_[0]->post([this, volume, flushed](Worker& worker) {
+      worker.flush(volume, [this, &worker, volume, flushed](int error) {
+        // The kernel tells an open file of a lost page once: after an earlier failure, a flush that succeeds means nothing.
+        if (error == 0 && volume->failed.load()) error = EIO;
         if (error != 0) worker.volumes().fail(*volume, std::string("fdatasync failed: ") + strerror(error));
+        // Nobody thaws what was never frozen for them.
+        if (error != 0) thaw(volume->id);
         flushed(error);
       });
     });
