@@ -16,13 +16,16 @@ packages: ## Install the Debian packages that building, testing and the demo nee
 	@test/setup/packages.sh build demo test
 
 $(STAMPS)/npm: package.json package-lock.json
+	@test/setup/packages.sh build
 	@echo "setup: npm packages"
-	@npm ci --no-fund --no-audit
+	@npm ci --no-fund --no-audit --ignore-scripts
+	@npm rebuild --no-fund --no-audit node
+	@# onoff's native half is bound to one Node's headers: it is built against the very Node that will load it.
+	@node-gyp rebuild --silent -C node_modules/epoll --nodedir="$$PWD/node_modules/node/node_modules/node-linux-$$(node -p process.arch)"
 	@mkdir -p $(@D) && touch $@
 
 .PHONY: build
 build: $(STAMPS)/npm ## Build the daemon and its native part into dist/
-	@test/setup/packages.sh build
 	@npm run --silent build
 	@ln -sfn ../../dist/src/main.js node_modules/.bin/rackboot
 	@$(MAKE) --no-print-directory -C src/native

@@ -4,9 +4,14 @@
 set -euo pipefail
 
 declare -A GROUPS_OF=(
-  [build]="g++ make pkg-config liburing-dev grub-common"
+  [build]="g++ make pkg-config python3 liburing-dev grub-common"
   [demo]="iproute2 qemu-system-x86 ovmf ipxe-qemu mmdebstrap e2fsprogs grub-efi-amd64-signed shim-signed uidmap curl"
-  [test]="clang libclang-rt-dev clang-format shellcheck libiscsi-bin qemu-utils qemu-block-extra tftp-hpa atftp tgt istgt fio ipxe tcpdump dnsmasq-base isc-dhcp-client busybox xfsprogs btrfs-progs dosfstools mtools openssl"
+  [test]="
+    clang libclang-rt-dev clang-format shellcheck
+    libiscsi-bin qemu-utils qemu-block-extra tgt istgt fio
+    tftp-hpa atftp ipxe tcpdump dnsmasq-base isc-dhcp-client busybox openssl
+    xfsprogs btrfs-progs dosfstools mtools
+  "
 )
 [[ ${1:-} == --help ]] && { sed -n '2,3p' "$0" | cut -c3-; exit 0; }
 
