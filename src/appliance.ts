@@ -12,6 +12,7 @@ import { type FoundLoaders, findLoaders } from "./boot/loaders.ts";
 import { bootOffer } from "./boot/offer.ts";
 import { OpenFiles } from "./boot/open-files.ts";
 import { BootResolver, type ResolverSettings } from "./boot/resolver.ts";
+import type { System } from "./control/system-operations.ts";
 import { LeaseStore } from "./dhcp/lease-store.ts";
 import { DhcpServer } from "./dhcp/server.ts";
 import { monitoringRoutes } from "./http/monitoring.ts";
@@ -43,6 +44,8 @@ export interface ApplianceParts {
   readonly store: Store;
   readonly database: DatabaseSync;
   readonly version: string;
+  /** The operating system under the daemon; absent where that is a person's own machine. */
+  readonly system?: System;
 }
 
 /** How long initiators have to log out when the daemon stops. */
@@ -53,6 +56,8 @@ const LOGOUT_GRACE_MS = 500;
  * project knows more than one service.
  */
 export class Appliance {
+  /** For the control API. */
+  readonly system: System | undefined;
   readonly #store: Store;
   readonly #loaders: FoundLoaders = findLoaders();
   readonly #plane: DataPlane;
@@ -73,6 +78,7 @@ export class Appliance {
   constructor(parts: ApplianceParts) {
     const { store, database, settings } = parts;
     const { emit } = store;
+    this.system = parts.system;
     this.#store = store;
     this.#settings = settings;
     this.#rack = new Rack(settings.config.machines);

@@ -4,6 +4,7 @@ import { entryOperations } from "./control/entry-operations.ts";
 import { stateOperations } from "./control/operations.ts";
 import { ControlServer } from "./control/server.ts";
 import { defaultSocketPath } from "./control/socket-path.ts";
+import { systemOperations } from "./control/system-operations.ts";
 import { packageVersion } from "./control/version.ts";
 import { volumeOperations } from "./control/volume-operations.ts";
 import { type ConfigReading, formatNotice, formatProblem, readConfig } from "./machine/config-file.ts";
@@ -79,6 +80,7 @@ class Daemon {
           transfers: appliance.disks.transfers,
           reset: (machine, force) => appliance.disks.machines.reset(machine as MachineName, force),
         }),
+        ...systemOperations(appliance.system),
       },
       onError: (operation, error) => this.#logger.error({ error }, `${operation}: ${sentence(error)}`),
     });

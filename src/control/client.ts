@@ -3,11 +3,14 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { ControlError, type ControlErrorCode } from "./errors.ts";
 import type { Calls, Streams } from "./operations.ts";
+import type { SystemDownloads } from "./system-operations.ts";
 import type { VolumeDownloads, VolumeUploads } from "./volume-operations.ts";
 
 interface ErrorBody {
   readonly error?: { readonly code: ControlErrorCode; readonly message: string };
 }
+
+type Downloads = VolumeDownloads & SystemDownloads;
 
 const UNREACHABLE: Readonly<Record<string, string>> = {
   ENOENT: "no daemon is running there",
@@ -68,9 +71,9 @@ export class ControlClient {
   }
 
   /** The answer's octets, and how many they are; the stream fails where the daemon breaks off. */
-  async download<K extends keyof VolumeDownloads>(
+  async download<K extends keyof Downloads>(
     operation: K,
-    input: VolumeDownloads[K]["input"],
+    input: Downloads[K]["input"],
     signal?: AbortSignal,
   ): Promise<{ readonly body: Readable; readonly sizeBytes: number }> {
     const response = await this.#post(operation, input, signal);
