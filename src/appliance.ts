@@ -18,15 +18,17 @@ import { DhcpServer } from "./dhcp/server.ts";
 import { monitoringRoutes } from "./http/monitoring.ts";
 import { HttpServer } from "./http/server.ts";
 import { IscsiServer } from "./iscsi/server.ts";
-import type { Config } from "./machine/config.ts";
+import { type Config, deviceOf } from "./machine/config.ts";
 import type { Ipv4, MachineName } from "./machine/identifiers.ts";
 import type { Machine } from "./machine/machine.ts";
 import { Rack } from "./machine/rack.ts";
 import type { ChapSecrets, Secrets } from "./machine/secrets.ts";
 import { type DataPlane, openDataPlane } from "./native/data-plane.ts";
 import { checkInterface } from "./network/interface.ts";
+import { LinkWatcher } from "./network/link.ts";
 import { followBoots } from "./state/boot-events.ts";
 import { Timelines } from "./state/database.ts";
+import type { Faults } from "./state/faults.ts";
 import { type DataPlaneNumbers, Metrics } from "./state/metrics.ts";
 import type { Store } from "./state/store.ts";
 import { TftpServer } from "./tftp/server.ts";
@@ -42,6 +44,8 @@ export interface Settings {
 export interface ApplianceParts {
   readonly settings: Settings;
   readonly store: Store;
+  /** Parts raise and clear the numbered faults here. */
+  readonly faults: Faults;
   readonly database: DatabaseSync;
   readonly version: string;
   /** The operating system under the daemon; absent where that is a person's own machine. */
@@ -58,7 +62,9 @@ const LOGOUT_GRACE_MS = 500;
 export class Appliance {
   /** For the control API. */
   readonly system: System | undefined;
+  readonly #parts: ApplianceParts;
   readonly #store: Store;
+  readonly #link: LinkWatcher;
   readonly #loaders: FoundLoaders = findLoaders();
   readonly #plane: DataPlane;
   readonly #disks: Disks;
@@ -79,6 +85,7 @@ export class Appliance {
     const { store, database, settings } = parts;
     const { emit } = store;
     this.system = parts.system;
+    this.#parts = parts;
     this.#store = store;
     this.#settings = settings;
     this.#rack = new Rack(settings.config.machines);
@@ -151,8 +158,10 @@ export class Appliance {
     const metrics = new Metrics({ store, version: parts.version, dataPlane: () => this.#dataPlaneNumbers() });
     this.#http = new HttpServer(this.#httpSettings(), {
       ...files,
-      routes: monitoringRoutes(metrics),
+      routes: monitoringRoutes(metrics, () => store.snapshot()),
     });
+
+    this.#link = new LinkWatcher(deviceOf(config.network), { emit });
 
     const timelines = new Timelines(database);
     store.restore(timelines.load());
@@ -199,6 +208,7 @@ export class Appliance {
     // The ports that the system chose are known now.
     this.#resolver.update(this.#resolverSettings());
     await this.#dhcp.start();
+    this.#link.start();
   }
 
   /**
@@ -213,9 +223,12 @@ export class Appliance {
     try {
       await this.#apply(settings);
     } catch (cause) {
-      await this.#apply(before);
+      await this.#apply(before).catch((second: Error) => {
+        this.#parts.faults.raise("service-stopped", "reload", { reason: `what was served before cannot be had again: ${second.message}` });
+      });
       throw cause;
     }
+    this.#parts.faults.clear("service-stopped", "reload");
     return deferred;
   }
 
@@ -238,6 +251,7 @@ export class Appliance {
 
   /** Nobody new is let in, what runs ends in order. Never throws for what a peer does. */
   async stop(): Promise<void> {
+    this.#link.stop();
     await this.#dhcp.stop();
     await this.#http.stop();
     await this.#tftp.stop();

@@ -11,6 +11,7 @@ import { type ConfigReading, formatNotice, formatProblem, readConfig } from "./m
 import { watchFile } from "./machine/config-watcher.ts";
 import type { MachineName } from "./machine/identifiers.ts";
 import { openDatabase, saveTimelines, Timelines } from "./state/database.ts";
+import { Faults, followFaults } from "./state/faults.ts";
 import { createLogger, type LogFormat, type Logger, type LogLevel, logEvents } from "./state/log.ts";
 import { Store } from "./state/store.ts";
 
@@ -44,6 +45,7 @@ class Daemon {
   readonly #options: DaemonOptions;
   readonly #logger: Logger;
   readonly #store: Store;
+  readonly #faults: Faults;
   readonly #reading: GoodReading;
   readonly #ready: PromiseWithResolvers<void> = Promise.withResolvers();
   /** Reloads run one after the other, and none before the daemon is ready. */
@@ -58,6 +60,8 @@ class Daemon {
     this.#logger = logger;
     this.#store = new Store({ onListenerError: (error) => logger.error({ error }, `a listener failed: ${sentence(error)}`) });
     logEvents(this.#store, logger);
+    this.#faults = new Faults(this.#store.emit);
+    followFaults(this.#store, this.#faults);
     // A slip of ours in one answer must not take the disks from a whole rack.
     process.on("unhandledRejection", (error) => logger.error({ error }, `something failed and was not looked after: ${sentence(error)}`));
   }
@@ -67,7 +71,7 @@ class Daemon {
     const { database, setAside } = openDatabase(reading.config.storage.path);
     if (setAside !== undefined) this.#logger.error(`state.sqlite was damaged; it is kept as ${setAside}, and a new one was begun`);
     const version = packageVersion();
-    const appliance = new Appliance({ settings: reading, store: this.#store, database, version });
+    const appliance = new Appliance({ settings: reading, store: this.#store, faults: this.#faults, database, version });
     const saved = saveTimelines(this.#store, new Timelines(database), (error) => this.#logger.error(`timelines: ${sentence(error)}`));
     for (const missing of appliance.missingFeatures) this.#logger.warn(`this kernel's io_uring lacks ${missing}`);
     const control = new ControlServer({

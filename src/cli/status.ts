@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { StatusReport } from "../control/operations.ts";
+import { standingFaults } from "../state/faults.ts";
 import { currentBoot, type MachineStatus, machineStatus, type State } from "../state/state.ts";
 import { type AddCommand, client, examples, SOCKET_OPTION, untilInterrupted } from "./context.ts";
 import { age, type Colour, json, type Output, table } from "./output.ts";
@@ -54,6 +55,11 @@ export function statusText(report: StatusReport, output: Pick<Output, "paint">):
       return [name, output.paint(service.status === "up" ? "green" : "red", service.status), service.detail];
     }),
   );
+  const { link } = state;
+  if (link !== undefined) {
+    const text = link.up ? `link${link.speedMbps === undefined ? "" : ` of ${link.speedMbps} Mbit/s`}` : output.paint("red", "no link");
+    section("Network", [[link.interface, text, `since ${age(nowMs - link.sinceMs)}`]]);
+  }
   if (state.pool !== undefined) parts.push(`\n${output.paint("bold", "Disks")}\n  ${poolLine(state.pool, output)}\n`);
   section("Machines", machineRows(report, output));
   section(
@@ -61,6 +67,7 @@ export function statusText(report: StatusReport, output: Pick<Output, "paint">):
     Object.values(state.transfers).map((transfer) => [transfer.machine ?? transfer.address, transferCell(transfer)]),
   );
   section("Strangers", strangerRows(state, nowMs));
+  section("Faults", faultRows(state, nowMs, output));
   section("Wrong", alarmRows(state, nowMs, output));
   return parts.join("");
 }
@@ -78,6 +85,12 @@ export function machineRows({ state, nowMs, reserved }: StatusReport, output: Pi
 function strangerRows(state: State, nowMs: number): readonly (readonly string[])[] {
   return Object.entries(state.strangers).map(([mac, stranger]) => {
     return [mac, stranger.firmware ?? "no firmware", `${age(nowMs - stranger.lastSeenAtMs)} ago`, stranger.told];
+  });
+}
+
+function faultRows(state: State, nowMs: number, output: Pick<Output, "paint">): readonly (readonly string[])[] {
+  return standingFaults(state).map(({ fault, reason, next, sinceMs }) => {
+    return [output.paint("red", `fault ${fault.number}`), fault.name, `${reason} (since ${age(nowMs - sinceMs)}). Next: ${next}`];
   });
 }
 

@@ -90,7 +90,7 @@ export class DhcpServer {
 
   /** Opens the sockets that the mode needs; none for `off`. Throws {@link DhcpServerError}. */
   async start(): Promise<void> {
-    const { dhcp, network } = this.#config;
+    const { dhcp } = this.#config;
     if (dhcp.mode === "off") return;
     try {
       await this.#open(dhcp.port);
@@ -99,6 +99,11 @@ export class DhcpServer {
       await this.#close();
       throw error;
     }
+    this.#started();
+  }
+
+  #started(): void {
+    const { dhcp, network } = this.#config;
     const detail = `${dhcp.mode} on ${network.interface}, ${network.address}, port ${dhcp.port}`;
     this.#options.emit({ type: "service.started", service: "dhcp", detail });
   }
@@ -119,7 +124,7 @@ export class DhcpServer {
       await this.start();
     } catch (error) {
       this.#apply(before.config, before.rack);
-      await this.start();
+      await this.start().catch((cause: Error) => this.#fail(`the old ports cannot be had again: ${cause.message}`));
       throw error;
     }
   }
@@ -171,7 +176,7 @@ export class DhcpServer {
     }
     this.#sockets.push(socket);
     // Errors of a socket, such as an ICMP answer to something sent, are told and survived.
-    socket.on("error", (error) => this.#fail(`socket: ${error.message}`));
+    socket.on("error", (error) => this.#slip(`socket: ${error.message}`));
     socket.on("message", (bytes, from) => this.#receive(socket, bytes, from));
     try {
       socket.setRecvBufferSize(RECEIVE_BUFFER_BYTES);
@@ -215,7 +220,7 @@ export class DhcpServer {
         this.#options.emit({ type: "peer.malformed", service: "dhcp", peer: from.address, reason: error.message });
       } else {
         // A fault of ours must not let one packet take DHCP from the whole rack.
-        this.#fail(
+        this.#slip(
           `a packet from ${from.address} could not be handled: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
         );
       }
@@ -261,6 +266,7 @@ export class DhcpServer {
       this.#options.store.commit([...this.#dirty.values()]);
       this.#gatherMs = Math.min(performance.now() - startMs, GATHER_MAX_MS);
       this.#dirty.clear();
+      if (this.#storeFailed) this.#started();
       this.#storeFailed = false;
       return true;
     } catch (error) {
@@ -293,6 +299,10 @@ export class DhcpServer {
 
   #emitAll({ events }: Decision): void {
     for (const event of events) this.#options.emit(event);
+  }
+
+  #slip(reason: string): void {
+    this.#options.emit({ type: "service.slipped", service: "dhcp", reason });
   }
 
   #fail(reason: string): void {

@@ -186,7 +186,7 @@ export class HttpServer {
       if (client === undefined) return plain(response, 404, "not found");
       await serveBootFile(request, response, client, files, downloads);
     } catch (error) {
-      this.#parts.emit({ type: "service.failed", service: `http ${request.url ?? ""}`, reason: String(error) });
+      this.#parts.emit({ type: "service.slipped", service: "http", reason: `${request.url ?? ""}: ${String(error)}` });
       if (response.headersSent) response.destroy();
       else plain(response, 500, "internal error");
     }

@@ -3,6 +3,7 @@ import type { BootStage } from "../machine/boots.ts";
 import type { FirmwareKind } from "../machine/firmware.ts";
 import type { Ipv4, Iqn, Mac, MachineName, VolumeName } from "../machine/identifiers.ts";
 import type { PoolReport } from "../machine/volume.ts";
+import type { FaultName } from "./faults.ts";
 
 export { BOOT_STAGES, type BootStage } from "../machine/boots.ts";
 
@@ -167,7 +168,16 @@ export type StateEvent =
     }
   | { readonly type: "config.rejected"; readonly file: string; readonly problems: readonly string[] }
   | { readonly type: "service.started"; readonly service: string; readonly detail: string }
+  /** It does not do its work any more, until it is started again. */
   | { readonly type: "service.failed"; readonly service: string; readonly reason: string }
+  /** One thing went wrong that a service should have done; it goes on. */
+  | { readonly type: "service.slipped"; readonly service: string; readonly reason: string }
+  /** The cable of the rack's interface; told at the start and when it changes. `speedMbps` where the driver knows it. */
+  | { readonly type: "link.up"; readonly interface: string; readonly speedMbps?: number }
+  | { readonly type: "link.down"; readonly interface: string; readonly reason: string }
+  // The numbered faults (faults.ts), which the light on the front blinks.
+  | { readonly type: "fault.raised"; readonly fault: FaultName; readonly reason: string; readonly next: string }
+  | { readonly type: "fault.cleared"; readonly fault: FaultName }
   | { readonly type: "daemon.ready" }
   | { readonly type: "daemon.stopping"; readonly reason: string };
 

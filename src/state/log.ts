@@ -2,6 +2,7 @@ import { type Logger, pino } from "pino";
 import pretty from "pino-pretty";
 import { formatDuration, formatSize } from "../machine/config-values.ts";
 import type { EventType, StateEvent, TimedEvent } from "./events.ts";
+import { faultOf } from "./faults.ts";
 import type { Store } from "./store.ts";
 
 export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal"] as const;
@@ -114,6 +115,14 @@ const LINES: Lines = {
   "config.rejected": error((event) => `configuration ${event.file} is refused, the one before it stays: ${event.problems.join("; ")}`),
   "service.started": info((event) => `${event.service}: ${event.detail}`),
   "service.failed": error((event) => `${event.service} does not run: ${event.reason}`),
+  "service.slipped": error((event) => `${event.service}: ${event.reason}`),
+  "link.up": info((event) => `${event.interface} has a link${event.speedMbps === undefined ? "" : ` of ${event.speedMbps} Mbit/s`}`),
+  "link.down": warn((event) => `${event.interface} has no link: ${event.reason}`),
+  "fault.raised": error((event) => {
+    const { number, words } = faultOf(event.fault);
+    return `fault ${number}: ${words}: ${event.reason}. Next: ${event.next}`;
+  }),
+  "fault.cleared": info((event) => `fault ${faultOf(event.fault).number} is mended: ${event.fault}`),
   "daemon.ready": info(() => "ready"),
   "daemon.stopping": info((event) => `stopping: ${event.reason}`),
 };

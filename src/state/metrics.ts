@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { FAULTS } from "./faults.ts";
 import { boundedReason } from "./reducer.ts";
 import { MAX_REASONS_OF_A_TYPE, type MachineStatus, machineStatus } from "./state.ts";
 import type { Store } from "./store.ts";
@@ -169,6 +170,10 @@ export class Metrics {
     });
     this.#gauge("transfers", "Boot files on their way.", [], (gauge) => gauge.set(Object.keys(store.snapshot().transfers).length));
     this.#gauge("sessions", "iSCSI sessions that are logged in.", [], (gauge) => gauge.set(Object.keys(store.snapshot().sessions).length));
+    this.#gauge("fault", "1 while a numbered fault stands.", ["fault", "number"], (gauge) => {
+      const { faults } = store.snapshot();
+      for (const { name, number } of FAULTS) gauge.set({ fault: name, number: String(number) }, faults[name] === undefined ? 0 : 1);
+    });
     this.#gauge("config_rejected", "1 while a configuration file is refused.", [], (gauge) => {
       gauge.set(store.snapshot().daemon.rejected === undefined ? 0 : 1);
     });

@@ -74,6 +74,20 @@ function change(state: State, event: TimedEvent): State {
         ...state,
         services: { ...state.services, [event.service]: { status: "failed", detail: event.reason, sinceMs: event.atMs } },
       };
+    case "link.up": {
+      const { interface: name, speedMbps } = event;
+      return { ...state, link: { interface: name, up: true, sinceMs: event.atMs, ...(speedMbps !== undefined && { speedMbps }) } };
+    }
+    case "link.down":
+      return { ...state, link: { interface: event.interface, up: false, sinceMs: event.atMs } };
+    case "fault.raised": {
+      const sinceMs = state.faults[event.fault]?.sinceMs ?? event.atMs;
+      return { ...state, faults: { ...state.faults, [event.fault]: { reason: event.reason, next: event.next, sinceMs } } };
+    }
+    case "fault.cleared": {
+      const { [event.fault]: _mended, ...faults } = state.faults;
+      return { ...state, faults };
+    }
     case "daemon.ready":
       return { ...state, daemon: { ...state.daemon, phase: "ready", sinceMs: event.atMs } };
     case "daemon.stopping":
@@ -91,6 +105,7 @@ function change(state: State, event: TimedEvent): State {
     case "iscsi.discovery":
     case "iscsi.refused":
     case "peer.malformed":
+    case "service.slipped":
       return state;
   }
 }

@@ -2,6 +2,7 @@ import type { FirmwareKind } from "../machine/firmware.ts";
 import type { Ipv4, Iqn, Mac, MachineName } from "../machine/identifiers.ts";
 import type { PoolReport } from "../machine/volume.ts";
 import type { BootStage, FileRole, Transport } from "./events.ts";
+import type { FaultName } from "./faults.ts";
 
 /**
  * All that LEDs, console, metrics and the control API know of the daemon. Plain data: it goes through JSON as it is.
@@ -20,8 +21,12 @@ export interface State {
   readonly volumes: Readonly<Record<string, VolumeState>>;
   /** What the volumes are stored on; absent until it was looked at. */
   readonly pool?: PoolState;
+  /** Of the interface that faces the rack; absent until it was looked at. */
+  readonly link?: LinkState;
   /** MAC addresses that are no machine of ours, and what they were told. */
   readonly strangers: Readonly<Record<string, StrangerState>>;
+  /** The numbered faults that stand (faults.ts). */
+  readonly faults: Readonly<Partial<Record<FaultName, FaultState>>>;
   /** How often each thing happened: `dhcp.ignored`, and `dhcp.ignored: no reservation` where there is a reason. */
   readonly counters: Readonly<Record<string, number>>;
 }
@@ -93,6 +98,20 @@ export interface PoolState extends PoolReport {
   readonly alarm?: { readonly percent: number; readonly sinceMs: number };
 }
 
+export interface LinkState {
+  readonly interface: string;
+  readonly up: boolean;
+  readonly speedMbps?: number;
+  readonly sinceMs: number;
+}
+
+export interface FaultState {
+  readonly reason: string;
+  /** What a person does about it. */
+  readonly next: string;
+  readonly sinceMs: number;
+}
+
 export interface StrangerState {
   readonly lastSeenAtMs: number;
   readonly firmware?: FirmwareKind;
@@ -120,6 +139,7 @@ export function initialState(atMs: number): State {
     sessions: {},
     volumes: {},
     strangers: {},
+    faults: {},
     counters: {},
   };
 }

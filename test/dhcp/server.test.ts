@@ -131,7 +131,7 @@ test("a fault in what is handed in costs one packet, not the service", async () 
   await server.start();
   send(vector("ovmf-pxe-discover"));
   await exchange(ask("discover", STRANGER));
-  expect(events).toContainEqual({ type: "service.failed", service: "dhcp", reason: expect.stringContaining("no loader could be read") });
+  expect(events).toContainEqual({ type: "service.slipped", service: "dhcp", reason: expect.stringContaining("no loader could be read") });
   broken = false;
   expect((await exchange(vector("ovmf-pxe-discover"))).file).toBe("grubx64.efi");
 });

@@ -135,6 +135,7 @@ describe("the daemon outlives, and counts,", () => {
     expect(await busy.stop()).toBeGreaterThan(100);
     expect(daemon.running).toBe(true);
     expect(await daemon.happened("service.failed")).toBe(0);
+    expect(await daemon.happened("service.slipped")).toBe(0);
     // A flood makes a bounded number of lines, all of them of one line.
     for (const line of daemon.log.trimEnd().split("\n")) expect(line).toMatch(/^\[[^\]]+\] (INFO|WARN): \S/);
     expect(await daemon.stop()).toEqual({ code: 0, signal: null });

@@ -133,7 +133,11 @@ describe("a changed configuration", () => {
     const taken = { tftp: { port: PORTS.tftp + 2 }, http: { port: 8081 } };
     writeFileSync(daemon.config, daemon.text({ volumes: VOLUMES, machines: { uqbar: UQBAR }, ...taken }));
     await daemon.says(/ERROR: configuration .*HTTP cannot listen on \S+:8081: another program has the port/);
-    expect(await (await fetch(`${daemon.url}/healthz`)).text()).toBe("ok\n");
+    const health = await fetch(`${daemon.url}/healthz`);
+    expect([health.status, await health.text()]).toEqual([
+      200,
+      expect.stringMatching(/^ok\nfault 5 \(configuration-rejected\): HTTP cannot listen/),
+    ]);
     // The file would have put this machine out.
     expect((await tlon.read(0, 512)).status).toBe(0);
     await goesOn();

@@ -159,7 +159,7 @@ export class DiskBoots {
       this.#parts.memories.set(volume, memory);
     } catch (cause) {
       const reason = `what became of the boots of ${volume} cannot be written: ${(cause as Error).message}`;
-      this.#parts.emit({ type: "service.failed", service: "boot memory", reason });
+      this.#parts.emit({ type: "service.slipped", service: "boot memory", reason });
     }
   }
 
