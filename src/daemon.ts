@@ -1,5 +1,5 @@
-import { isDeepStrictEqual } from "node:util";
 import { Appliance } from "./appliance.ts";
+import { configOperations } from "./control/config-operations.ts";
 import { entryOperations } from "./control/entry-operations.ts";
 import { stateOperations } from "./control/operations.ts";
 import { ControlServer } from "./control/server.ts";
@@ -7,7 +7,8 @@ import { defaultSocketPath } from "./control/socket-path.ts";
 import { systemOperations } from "./control/system-operations.ts";
 import { packageVersion } from "./control/version.ts";
 import { volumeOperations } from "./control/volume-operations.ts";
-import { type ConfigReading, formatNotice, formatProblem, readConfig } from "./machine/config-file.ts";
+import { LiveConfig } from "./live-config.ts";
+import type { GoodReading } from "./machine/config-edit.ts";
 import { watchFile } from "./machine/config-watcher.ts";
 import type { MachineName } from "./machine/identifiers.ts";
 import { openDatabase, saveTimelines, Timelines } from "./state/database.ts";
@@ -21,9 +22,6 @@ export interface DaemonOptions {
   readonly logFormat: LogFormat;
   readonly logLevel: LogLevel;
 }
-
-/** A configuration that can be used; its file is what a reload reads again. */
-type GoodReading = Extract<ConfigReading, { ok: true }>;
 
 /**
  * One life of the daemon: the configuration file, the log, the control socket and signals around an {@link Appliance}.
@@ -47,16 +45,10 @@ class Daemon {
   readonly #store: Store;
   readonly #faults: Faults;
   readonly #reading: GoodReading;
-  readonly #ready: PromiseWithResolvers<void> = Promise.withResolvers();
-  /** Reloads run one after the other, and none before the daemon is ready. */
-  #reloading: Promise<void> = this.#ready.promise;
-  /** Good or bad; undefined where it could not be put in force, so that the same file is tried again. */
-  #lastRead: ConfigReading | undefined;
 
   constructor(options: DaemonOptions, reading: GoodReading, logger: Logger) {
     this.#options = options;
     this.#reading = reading;
-    this.#lastRead = reading;
     this.#logger = logger;
     this.#store = new Store({ onListenerError: (error) => logger.error({ error }, `a listener failed: ${sentence(error)}`) });
     logEvents(this.#store, logger);
@@ -73,11 +65,13 @@ class Daemon {
     const version = packageVersion();
     const appliance = new Appliance({ settings: reading, store: this.#store, faults: this.#faults, database, version });
     const saved = saveTimelines(this.#store, new Timelines(database), (error) => this.#logger.error(`timelines: ${sentence(error)}`));
+    const live = new LiveConfig({ reading, appliance, store: this.#store, logger: this.#logger });
     for (const missing of appliance.missingFeatures) this.#logger.warn(`this kernel's io_uring lacks ${missing}`);
     const control = new ControlServer({
       path: this.#options.socket ?? defaultSocketPath(),
       operations: {
         ...stateOperations({ store: this.#store, version, machines: () => appliance.machines }),
+        ...configOperations(live),
         ...entryOperations(() => appliance.machines, appliance.diskBoots),
         ...volumeOperations({
           volumes: appliance.disks.operations,
@@ -88,14 +82,14 @@ class Daemon {
       },
       onError: (operation, error) => this.#logger.error({ error }, `${operation}: ${sentence(error)}`),
     });
-    const hangUp = (): void => this.#queueReload(appliance, true);
+    const hangUp = (): void => live.reload(true);
     process.on("SIGHUP", hangUp);
     try {
       await appliance.start();
       await this.#listen(control);
-      this.#loaded(reading);
+      live.begin();
       this.#store.emit({ type: "daemon.ready" });
-      await this.#untilStopped(appliance);
+      await this.#untilStopped(live);
       return 0;
     } finally {
       process.off("SIGHUP", hangUp);
@@ -116,58 +110,19 @@ class Daemon {
     }
   }
 
-  #loaded(reading: GoodReading): void {
-    for (const notice of reading.notices) this.#logger.warn(formatNotice(notice));
-    const { config, file } = reading;
-    this.#store.emit({
-      type: "config.loaded",
-      file,
-      machines: config.machines.map(({ name }) => name),
-      volumes: [...new Set([...config.volumes.keys(), ...config.machines.flatMap(({ disks }) => disks)])],
-    });
-  }
-
-  async #untilStopped(appliance: Appliance): Promise<void> {
+  async #untilStopped(live: LiveConfig): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<string>();
     const stop = (signal: string): void => resolve(signal);
-    const changed = (): void => this.#queueReload(appliance, false);
+    const changed = (): void => live.reload(false);
     const unwatch = watchFile(this.#reading.file, changed);
     // The file may have changed since it was read.
     changed();
     process.on("SIGTERM", stop);
     process.on("SIGINT", stop);
-    this.#ready.resolve();
     const reason = await promise;
     unwatch();
     this.#store.emit({ type: "daemon.stopping", reason });
-    await this.#reloading;
-  }
-
-  #queueReload(appliance: Appliance, asked: boolean): void {
-    this.#reloading = this.#reloading.then(() => this.#reload(appliance, asked));
-  }
-
-  /**
-   * A bad file, or one that asks for what cannot be had, leaves everything as it was. Who asks for a reload is told of it;
-   * a file that was only touched says nothing new.
-   */
-  async #reload(appliance: Appliance, asked: boolean): Promise<void> {
-    const reading = readConfig(this.#reading.file);
-    if (!asked && isDeepStrictEqual(reading, this.#lastRead)) return;
-    this.#lastRead = reading;
-    if (!reading.ok) return this.#rejected(reading.file, reading.problems.map(formatProblem));
-    try {
-      const deferred = await appliance.reload(reading);
-      this.#loaded(reading);
-      if (deferred.length > 0) this.#logger.warn(`${deferred.join(", ")}: changed; in force from the next start of the daemon`);
-    } catch (cause) {
-      this.#lastRead = undefined;
-      this.#rejected(reading.file, [sentence(cause)]);
-    }
-  }
-
-  #rejected(file: string, problems: readonly string[]): void {
-    this.#store.emit({ type: "config.rejected", file, problems });
+    await live.idle();
   }
 }
 

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { packageVersion } from "../control/version.ts";
 import { addCheck } from "./check.ts";
+import { addConfig } from "./config.ts";
 import { type AddCommand, type Context, EXIT, examples } from "./context.ts";
 import { addEvents } from "./events.ts";
 import { addMachine } from "./machine.ts";
@@ -10,7 +11,7 @@ import { addServe } from "./serve.ts";
 import { addStatus } from "./status.ts";
 import { addVolume } from "./volume.ts";
 
-const COMMANDS: readonly AddCommand[] = [addServe, addCheck, addStatus, addMachine, addVolume, addEvents, addSchema];
+const COMMANDS: readonly AddCommand[] = [addServe, addCheck, addStatus, addMachine, addVolume, addConfig, addEvents, addSchema];
 
 function program(context: Context): Command {
   const root = new Command("rackboot")

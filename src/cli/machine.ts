@@ -3,6 +3,7 @@ import type { MachineReport } from "../control/operations.ts";
 import { machineStatus } from "../state/state.ts";
 import { type AddCommand, type Context, client, examples, SOCKET_OPTION } from "./context.ts";
 import { describeBoot } from "./explain.ts";
+import { addEdits } from "./machine-edit.ts";
 import { addEntries } from "./machine-entries.ts";
 import { age, json, type Output, table } from "./output.ts";
 import { machineRows, paintStatus } from "./status.ts";
@@ -17,6 +18,7 @@ interface Options {
 export const addMachine: AddCommand = (program, context) => {
   const { output } = context;
   const machine = program.command("machine").description("the machines of the rack");
+  addEdits(machine, context);
   addReset(machine, context);
   addEntries(machine, context);
 
@@ -30,7 +32,7 @@ export const addMachine: AddCommand = (program, context) => {
       const daemon = client(options);
       if (options.json === true) return output.out(json(await daemon.call("machine.list", {})));
       const rows = machineRows(await daemon.call("status", {}), output);
-      output.out(rows.length === 0 ? "no machines yet: add one under machines in the configuration\n" : table(rows));
+      output.out(rows.length === 0 ? 'no machines yet: "rackboot machine add" adds one\n' : table(rows));
     });
 
   machine

@@ -20,6 +20,19 @@ export function formatPath(path: KeyPath): string {
   return path.map((part, index) => (typeof part === "number" ? `[${part}]` : `${index === 0 ? "" : "."}${part}`)).join("");
 }
 
+/** The other way: `volumes."rhel-8.10".size`, a name with dots in quotes. Undefined for what is no path. */
+export function parsePath(text: string): KeyPath | undefined {
+  const part = /(?:^|\.)(?:"([^"]+)"|([^.[\]"]+))|\[(\d+)\]/y;
+  const path: (string | number)[] = [];
+  while (part.lastIndex < text.length) {
+    const match = part.exec(text);
+    if (match === null) return undefined;
+    const [, quoted, plain, index] = match;
+    path.push(quoted ?? plain ?? Number(index));
+  }
+  return path.length === 0 ? undefined : path;
+}
+
 /** The value at `path` of plain data; undefined where there is none. */
 export function valueAt(content: unknown, path: KeyPath): unknown {
   let value = content;

@@ -1,0 +1,137 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Appliance } from "./appliance.ts";
+import type { ConfigEdited, ConfigWork } from "./control/config-operations.ts";
+import { type ConfigEdit, editConfig, type GoodReading } from "./machine/config-edit.ts";
+import { type ConfigReading, formatNotice, formatProblem, readConfig } from "./machine/config-file.ts";
+import { readConfigText, replaceConfig } from "./machine/config-store.ts";
+import type { Logger } from "./state/log.ts";
+import type { Store } from "./state/store.ts";
+
+export interface LiveConfigOptions {
+  readonly reading: GoodReading;
+  readonly appliance: Appliance;
+  readonly store: Store;
+  readonly logger: Logger;
+}
+
+/** Why a change was not made; the message says so to a person. */
+class ConfigRefused extends Error {
+  readonly code = "ERR_CONFIG_REFUSED";
+}
+
+/**
+ * The configuration file and what runs, which follow each other: a changed file is put in force, and a change that is asked
+ * for here is written to the file. One after the other, and none before the daemon is ready.
+ */
+export class LiveConfig implements ConfigWork {
+  readonly #options: LiveConfigOptions;
+  readonly #file: string;
+  readonly #ready: PromiseWithResolvers<void> = Promise.withResolvers();
+  #queue: Promise<unknown> = this.#ready.promise;
+  /** Good or bad; undefined where it could not be put in force, so that the same file is tried again. */
+  #lastRead: ConfigReading | undefined;
+
+  constructor(options: LiveConfigOptions) {
+    this.#options = options;
+    this.#file = options.reading.file;
+    this.#lastRead = options.reading;
+  }
+
+  /** What runs is what was read at the start; from now on it may change. */
+  begin(): void {
+    this.#loaded(this.#options.reading);
+    this.#ready.resolve();
+  }
+
+  /** Resolves when no change is under way. Never rejects. */
+  async idle(): Promise<void> {
+    await this.#queue;
+  }
+
+  /** `asked`: somebody waits for an answer, also where the file says nothing new. */
+  reload(asked: boolean): void {
+    void this.#next(() => this.#reload(asked));
+  }
+
+  read(): { readonly file: string; readonly text: string } {
+    return { file: this.#file, text: refusing(() => readConfigText(this.#file)) };
+  }
+
+  edit(edit: ConfigEdit, expected?: string): Promise<ConfigEdited> {
+    return this.#next(() => this.#edit(edit, expected));
+  }
+
+  isConnected(machine: string): boolean {
+    return Object.values(this.#options.store.snapshot().sessions).some((session) => session.machine === machine);
+  }
+
+  #next<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(work);
+    this.#queue = result.catch(() => undefined);
+    return result;
+  }
+
+  /** The file first: after a crash it is what counts. Where it cannot be put in force, it becomes again what it was. */
+  async #edit(edit: ConfigEdit, expected: string | undefined): Promise<ConfigEdited> {
+    const { file, text } = this.read();
+    if (expected !== undefined && expected !== text) throw new ConfigRefused(`${file} was changed meanwhile; look at it and try again`);
+    const result = editConfig(text, file, edit);
+    if (!result.ok) throw new ConfigRefused(`${result.problems.map(formatProblem).join("\n")}\nNothing was changed.`);
+    refusing(() => replaceConfig(file, text, result.text));
+    this.#lastRead = result.reading;
+    try {
+      const deferred = await this.#options.appliance.reload(result.reading);
+      this.#loaded(result.reading);
+      return { file, notices: result.reading.notices.map(formatNotice), deferred };
+    } catch (cause) {
+      this.#lastRead = undefined;
+      refusing(() => replaceConfig(file, result.text, text));
+      throw new ConfigRefused(`${sentence(cause)}; nothing was changed`, { cause });
+    }
+  }
+
+  /**
+   * A bad file, or one that asks for what cannot be had, leaves everything as it was. Who asks for a reload is told of it;
+   * a file that was only touched says nothing new.
+   */
+  async #reload(asked: boolean): Promise<void> {
+    const reading = readConfig(this.#file);
+    if (!asked && isDeepStrictEqual(reading, this.#lastRead)) return;
+    this.#lastRead = reading;
+    if (!reading.ok) return this.#rejected(reading.problems.map(formatProblem));
+    try {
+      const deferred = await this.#options.appliance.reload(reading);
+      this.#loaded(reading);
+      if (deferred.length > 0) this.#options.logger.warn(`${deferred.join(", ")}: changed; in force from the next start of the daemon`);
+    } catch (cause) {
+      this.#lastRead = undefined;
+      this.#rejected([sentence(cause)]);
+    }
+  }
+
+  #loaded({ config, file, notices }: GoodReading): void {
+    for (const notice of notices) this.#options.logger.warn(formatNotice(notice));
+    this.#options.store.emit({
+      type: "config.loaded",
+      file,
+      machines: config.machines.map(({ name }) => name),
+      volumes: [...new Set([...config.volumes.keys(), ...config.machines.flatMap(({ disks }) => disks)])],
+    });
+  }
+
+  #rejected(problems: readonly string[]): void {
+    this.#options.store.emit({ type: "config.rejected", file: this.#file, problems });
+  }
+}
+
+function refusing<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    throw new ConfigRefused(sentence(cause), { cause });
+  }
+}
+
+function sentence(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
