@@ -112,7 +112,7 @@ export interface VolumeCalls {
 }
 
 /** Work that takes long: progress as it goes, and the result as the last value. */
-export type Work<T> = { readonly progress: CopyProgress } | { readonly result: T };
+export type Work<T, P = CopyProgress> = { readonly progress: P } | { readonly result: T };
 
 export interface VolumeStreams {
   readonly "volume.clone": Call<Named & NewVolume & { readonly origin: string }, Work<VolumeReport>>;

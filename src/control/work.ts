@@ -7,11 +7,11 @@ const PROGRESS_EVERY_MS = 100;
  * Work that takes long as a stream: progress now and then, the result last. It goes on at its own pace whether or not
  * anybody reads; when the reader leaves, `signal` aborts, and the work ends with nothing changed.
  */
-export async function* workAsStream<T>(
+export async function* workAsStream<T, P = CopyProgress>(
   signal: AbortSignal,
-  work: (options: { readonly signal: AbortSignal; readonly onProgress: (progress: CopyProgress) => void }) => Promise<T>,
-): AsyncGenerator<{ readonly progress: CopyProgress } | { readonly result: T }> {
-  let latest: CopyProgress | undefined;
+  work: (options: { readonly signal: AbortSignal; readonly onProgress: (progress: P) => void }) => Promise<T>,
+): AsyncGenerator<{ readonly progress: P } | { readonly result: T }> {
+  let latest: P | undefined;
   let wake = (): void => undefined;
   const done = work({
     signal,
