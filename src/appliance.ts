@@ -2,6 +2,8 @@ import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { availableParallelism, networkInterfaces } from "node:os";
 import type { DatabaseSync } from "node:sqlite";
+import { openUpdates } from "../board/update/open.ts";
+import type { Updater } from "../board/update/updater.ts";
 import { DiskBoots } from "./boot/disk/disk-boots.ts";
 import { DiskLooks } from "./boot/disk/looks.ts";
 import { DiskMemories } from "./boot/disk/memory-store.ts";
@@ -62,6 +64,8 @@ const LOGOUT_GRACE_MS = 500;
 export class Appliance {
   /** For the control API. */
   readonly system: System | undefined;
+  /** Absent where the system was not started from a card of ours. */
+  readonly updates: Updater | undefined;
   readonly #parts: ApplianceParts;
   readonly #store: Store;
   readonly #link: LinkWatcher;
@@ -76,6 +80,7 @@ export class Appliance {
   readonly #http: HttpServer;
   readonly #boots: ReturnType<typeof followBoots>;
   #settings: Settings;
+  #endUpdates: (() => void) | undefined;
   /** The first portal's; 0 before it is open. */
   #iscsiPort = 0;
   #rack: Rack;
@@ -85,6 +90,7 @@ export class Appliance {
     const { store, database, settings } = parts;
     const { emit } = store;
     this.system = parts.system;
+    this.updates = openUpdates({ version: parts.version, store, faults: parts.faults, system: parts.system });
     this.#parts = parts;
     this.#store = store;
     this.#settings = settings;
@@ -209,6 +215,7 @@ export class Appliance {
     this.#resolver.update(this.#resolverSettings());
     await this.#dhcp.start();
     this.#link.start();
+    this.#endUpdates = await this.updates?.start();
   }
 
   /**
@@ -251,6 +258,7 @@ export class Appliance {
 
   /** Nobody new is let in, what runs ends in order. Never throws for what a peer does. */
   async stop(): Promise<void> {
+    this.#endUpdates?.();
     this.#link.stop();
     await this.#dhcp.stop();
     await this.#http.stop();

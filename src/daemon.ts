@@ -5,6 +5,7 @@ import { stateOperations } from "./control/operations.ts";
 import { ControlServer } from "./control/server.ts";
 import { defaultSocketPath } from "./control/socket-path.ts";
 import { systemOperations } from "./control/system-operations.ts";
+import { updateOperations } from "./control/update-operations.ts";
 import { packageVersion } from "./control/version.ts";
 import { volumeOperations } from "./control/volume-operations.ts";
 import { LiveConfig } from "./live-config.ts";
@@ -79,6 +80,7 @@ class Daemon {
           reset: (machine, force) => appliance.disks.machines.reset(machine as MachineName, force),
         }),
         ...systemOperations(appliance.system),
+        ...updateOperations(appliance.updates),
       },
       onError: (operation, error) => this.#logger.error({ error }, `${operation}: ${sentence(error)}`),
     });

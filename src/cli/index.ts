@@ -9,9 +9,10 @@ import { type Output, processOutput } from "./output.ts";
 import { addSchema } from "./schema.ts";
 import { addServe } from "./serve.ts";
 import { addStatus } from "./status.ts";
+import { addUpdate } from "./update.ts";
 import { addVolume } from "./volume.ts";
 
-const COMMANDS: readonly AddCommand[] = [addServe, addCheck, addStatus, addMachine, addVolume, addConfig, addEvents, addSchema];
+const COMMANDS: readonly AddCommand[] = [addServe, addCheck, addStatus, addMachine, addVolume, addConfig, addUpdate, addEvents, addSchema];
 
 function program(context: Context): Command {
   const root = new Command("rackboot")
