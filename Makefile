@@ -68,6 +68,10 @@ bench-volumes: build ## What clones, snapshots and lists of disks cost, as a cur
 schema: build ## Write docs/rackboot.schema.json anew
 	@node dist/src/main.js schema > docs/rackboot.schema.json
 
+.PHONY: legend
+legend: build ## Draw docs/lamps.svg anew from the table that lights the lamps
+	@node dist/board/legend.js > docs/lamps.svg
+
 .PHONY: clean
 clean: ## Remove what was built
 	rm -rf dist

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { availableParallelism, networkInterfaces } from "node:os";
 import type { DatabaseSync } from "node:sqlite";
+import { Panel } from "../board/panel.ts";
 import { openUpdates } from "../board/update/open.ts";
 import type { Updater } from "../board/update/updater.ts";
 import { DiskBoots } from "./boot/disk/disk-boots.ts";
@@ -21,6 +22,7 @@ import { monitoringRoutes } from "./http/monitoring.ts";
 import { HttpServer } from "./http/server.ts";
 import { IscsiServer } from "./iscsi/server.ts";
 import { type Config, deviceOf } from "./machine/config.ts";
+import { keep, keysThatWait } from "./machine/config-once.ts";
 import type { Ipv4, MachineName } from "./machine/identifiers.ts";
 import type { Machine } from "./machine/machine.ts";
 import { Rack } from "./machine/rack.ts";
@@ -31,6 +33,7 @@ import { LinkWatcher } from "./network/link.ts";
 import { followBoots } from "./state/boot-events.ts";
 import { Timelines } from "./state/database.ts";
 import type { Faults } from "./state/faults.ts";
+import { Identify } from "./state/identify.ts";
 import { type DataPlaneNumbers, Metrics } from "./state/metrics.ts";
 import type { Store } from "./state/store.ts";
 import { TftpServer } from "./tftp/server.ts";
@@ -52,6 +55,8 @@ export interface ApplianceParts {
   readonly version: string;
   /** The operating system under the daemon; absent where that is a person's own machine. */
   readonly system?: System;
+  /** Whose lamps and button; absent: what the device tree says. */
+  readonly board?: string;
 }
 
 /** How long initiators have to log out when the daemon stops. */
@@ -66,7 +71,10 @@ export class Appliance {
   readonly system: System | undefined;
   /** Absent where the system was not started from a card of ours. */
   readonly updates: Updater | undefined;
+  /** For the control API. */
+  readonly identify: Identify;
   readonly #parts: ApplianceParts;
+  readonly #panel: Panel;
   readonly #store: Store;
   readonly #link: LinkWatcher;
   readonly #loaders: FoundLoaders = findLoaders();
@@ -92,6 +100,14 @@ export class Appliance {
     this.system = parts.system;
     this.updates = openUpdates({ version: parts.version, store, faults: parts.faults, system: parts.system });
     this.#parts = parts;
+    this.identify = new Identify(emit);
+    this.#panel = new Panel({
+      store,
+      identify: this.identify,
+      ioOperations: () => this.#plane.counters().volumes.reduce((sum, { readOps, writeOps }) => sum + readOps + writeOps, 0),
+      ...(parts.board !== undefined && { board: parts.board }),
+      ...(parts.system !== undefined && { system: parts.system }),
+    });
     this.#store = store;
     this.#settings = settings;
     this.#rack = new Rack(settings.config.machines);
@@ -202,6 +218,7 @@ export class Appliance {
   /** Disks first, addresses last: nobody is invited before there is something to boot. Throws the first error; call {@link stop} then. */
   async start(): Promise<void> {
     const { config } = this.#settings;
+    await this.#panel.start();
     checkNetwork(config);
     await this.#disks.start(volumesOf(config));
     const portals = this.#iscsi.listen();
@@ -266,6 +283,8 @@ export class Appliance {
     await this.#iscsi.stop(LOGOUT_GRACE_MS);
     this.#boots.close();
     this.#disks.stop();
+    // The last light goes out when nothing is on its way to a disk any more.
+    this.#panel.stop();
     await this.#plane.close();
   }
 
@@ -367,30 +386,4 @@ function threadsFor(memoryBytes: number): number {
 
 function checkNetwork({ network }: Config): void {
   checkInterface(network, networkInterfaces(), (device) => existsSync(`/sys/class/net/${device}`));
-}
-
-/** What is decided once, when the daemon starts. */
-const ONCE = {
-  network: ["network"],
-  storage: ["storage.path"],
-  iscsi: ["iscsi.port", "iscsi.portals", "iscsi.threads", "iscsi.memory"],
-} as const;
-
-function iscsiOnce({ iscsi }: Config): unknown {
-  return [iscsi.port, iscsi.portals, iscsi.threads, iscsi.memoryBytes];
-}
-
-function keysThatWait(before: Config, after: Config): readonly string[] {
-  const changed = (left: unknown, right: unknown): boolean => JSON.stringify(left) !== JSON.stringify(right);
-  return [
-    ...(changed(before.network, after.network) ? ONCE.network : []),
-    ...(changed(before.storage, after.storage) ? ONCE.storage : []),
-    ...(changed(iscsiOnce(before), iscsiOnce(after)) ? ONCE.iscsi : []),
-  ];
-}
-
-/** `after`, with what is decided once as it was. */
-function keep(before: Config, after: Config): Config {
-  const { port, portals, threads, memoryBytes } = before.iscsi;
-  return { ...after, network: before.network, storage: before.storage, iscsi: { ...after.iscsi, port, portals, threads, memoryBytes } };
 }

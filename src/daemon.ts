@@ -1,6 +1,7 @@
 import { Appliance } from "./appliance.ts";
 import { configOperations } from "./control/config-operations.ts";
 import { entryOperations } from "./control/entry-operations.ts";
+import { identifyOperations } from "./control/identify-operations.ts";
 import { stateOperations } from "./control/operations.ts";
 import { ControlServer } from "./control/server.ts";
 import { defaultSocketPath } from "./control/socket-path.ts";
@@ -20,6 +21,8 @@ import { Store } from "./state/store.ts";
 export interface DaemonOptions {
   /** Of the control API; absent: the default place. */
   readonly socket?: string;
+  /** Whose lamps and button; absent: what the environment or the device tree says. */
+  readonly board?: string;
   readonly logFormat: LogFormat;
   readonly logLevel: LogLevel;
 }
@@ -64,7 +67,15 @@ class Daemon {
     const { database, setAside } = openDatabase(reading.config.storage.path);
     if (setAside !== undefined) this.#logger.error(`state.sqlite was damaged; it is kept as ${setAside}, and a new one was begun`);
     const version = packageVersion();
-    const appliance = new Appliance({ settings: reading, store: this.#store, faults: this.#faults, database, version });
+    const board = this.#options.board ?? process.env["RACKBOOT_BOARD"];
+    const appliance = new Appliance({
+      settings: reading,
+      store: this.#store,
+      faults: this.#faults,
+      database,
+      version,
+      ...(board !== undefined && { board }),
+    });
     const saved = saveTimelines(this.#store, new Timelines(database), (error) => this.#logger.error(`timelines: ${sentence(error)}`));
     const live = new LiveConfig({ reading, appliance, store: this.#store, logger: this.#logger });
     for (const missing of appliance.missingFeatures) this.#logger.warn(`this kernel's io_uring lacks ${missing}`);
@@ -79,6 +90,7 @@ class Daemon {
           transfers: appliance.disks.transfers,
           reset: (machine, force) => appliance.disks.machines.reset(machine as MachineName, force),
         }),
+        ...identifyOperations(appliance.identify),
         ...systemOperations(appliance.system),
         ...updateOperations(appliance.updates),
       },

@@ -4,6 +4,7 @@ import { addCheck } from "./check.ts";
 import { addConfig } from "./config.ts";
 import { type AddCommand, type Context, EXIT, examples } from "./context.ts";
 import { addEvents } from "./events.ts";
+import { addIdentify } from "./identify.ts";
 import { addMachine } from "./machine.ts";
 import { type Output, processOutput } from "./output.ts";
 import { addSchema } from "./schema.ts";
@@ -12,7 +13,18 @@ import { addStatus } from "./status.ts";
 import { addUpdate } from "./update.ts";
 import { addVolume } from "./volume.ts";
 
-const COMMANDS: readonly AddCommand[] = [addServe, addCheck, addStatus, addMachine, addVolume, addConfig, addUpdate, addEvents, addSchema];
+const COMMANDS: readonly AddCommand[] = [
+  addServe,
+  addCheck,
+  addStatus,
+  addMachine,
+  addVolume,
+  addConfig,
+  addUpdate,
+  addEvents,
+  addIdentify,
+  addSchema,
+];
 
 function program(context: Context): Command {
   const root = new Command("rackboot")

@@ -7,6 +7,7 @@ import { explainProblems } from "./explain.ts";
 interface ServeOptions {
   readonly config: string;
   readonly socket?: string;
+  readonly board?: string;
   readonly logFormat: LogFormat;
   readonly logLevel: LogLevel;
 }
@@ -17,6 +18,7 @@ export const addServe: AddCommand = (program, context) => {
     .description("run the daemon: DHCP, TFTP, HTTP and iSCSI for the machines of a configuration")
     .requiredOption("--config <file>", "rackboot.yaml; SIGHUP or a change of the file reads it again")
     .option("--socket <path>", "where to make the control socket (default: $RACKBOOT_SOCKET, /run/rackboot or $XDG_RUNTIME_DIR/rackboot)")
+    .option("--board <name>", "whose lamps and button to use (default: $RACKBOOT_BOARD, or what the device tree says)")
     .addOption(new Option("--log-format <format>", "lines for people, or JSON").choices(["text", "json"]).default("text"))
     .addOption(new Option("--log-level <level>", "the least that is logged").choices([...LOG_LEVELS]).default("info"))
     .addHelpText(
@@ -34,6 +36,7 @@ export const addServe: AddCommand = (program, context) => {
       const { runDaemon } = await import("../daemon.ts");
       context.exitCode = await runDaemon(reading, {
         ...(options.socket !== undefined && { socket: options.socket }),
+        ...(options.board !== undefined && { board: options.board }),
         logFormat: options.logFormat,
         logLevel: options.logLevel,
       });

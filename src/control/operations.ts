@@ -7,13 +7,14 @@ import type { Store } from "../state/store.ts";
 import type { ConfigCalls } from "./config-operations.ts";
 import type { EntryCalls } from "./entry-operations.ts";
 import { ControlError } from "./errors.ts";
+import type { IdentifyCalls } from "./identify-operations.ts";
 import { call, type Operations, stream } from "./operation.ts";
 import type { SystemCalls, SystemStreams } from "./system-operations.ts";
 import type { UpdateCalls, UpdateStreams } from "./update-operations.ts";
 import type { VolumeCalls, VolumeStreams } from "./volume-operations.ts";
 
 /** What the operations answer, for typed clients. Numbers without end (an infinite lease) are null in JSON. */
-export interface Calls extends VolumeCalls, EntryCalls, ConfigCalls, SystemCalls, UpdateCalls {
+export interface Calls extends VolumeCalls, EntryCalls, ConfigCalls, SystemCalls, UpdateCalls, IdentifyCalls {
   readonly status: { readonly input: Readonly<Record<string, never>>; readonly output: StatusReport };
   readonly "machine.list": { readonly input: Readonly<Record<string, never>>; readonly output: readonly Machine[] };
   readonly "machine.show": { readonly input: { readonly name: string }; readonly output: MachineReport };

@@ -175,6 +175,12 @@ export type StateEvent =
   /** The cable of the rack's interface; told at the start and when it changes. `speedMbps` where the driver knows it. */
   | { readonly type: "link.up"; readonly interface: string; readonly speedMbps?: number }
   | { readonly type: "link.down"; readonly interface: string; readonly reason: string }
+  // The front panel. `forMs`: all lamps blink for so long.
+  | { readonly type: "identify.started"; readonly forMs: number }
+  | { readonly type: "identify.ended" }
+  | { readonly type: "panel.pressed"; readonly action: "identify" | "shutdown" }
+  /** A lamp or the button that the board should have; the others work. */
+  | { readonly type: "panel.missing"; readonly part: string; readonly reason: string }
   // The numbered faults (faults.ts), which the light on the front blinks.
   | { readonly type: "fault.raised"; readonly fault: FaultName; readonly reason: string; readonly next: string }
   | { readonly type: "fault.cleared"; readonly fault: FaultName }

@@ -49,7 +49,7 @@ export const FAULTS: readonly Fault[] = [
   {
     number: 4,
     name: "address-conflict",
-    words: "another machine has our address, or another DHCP server answers",
+    words: "an address conflict, or another DHCP server",
     next: "take the other one off this network, or change network.address or dhcp.mode",
     stopsServing: false,
   },

@@ -116,6 +116,10 @@ const LINES: Lines = {
   "service.started": info((event) => `${event.service}: ${event.detail}`),
   "service.failed": error((event) => `${event.service} does not run: ${event.reason}`),
   "service.slipped": error((event) => `${event.service}: ${event.reason}`),
+  "identify.started": info((event) => `all lamps blink for ${formatDuration(event.forMs)}: here I am`),
+  "identify.ended": info(() => "the lamps show again how things are"),
+  "panel.pressed": info((event) => `the button was pressed: ${event.action}`),
+  "panel.missing": warn((event) => `the front panel lacks ${event.part}: ${event.reason}`),
   "link.up": info((event) => `${event.interface} has a link${event.speedMbps === undefined ? "" : ` of ${event.speedMbps} Mbit/s`}`),
   "link.down": warn((event) => `${event.interface} has no link: ${event.reason}`),
   "fault.raised": error((event) => {

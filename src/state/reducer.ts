@@ -74,6 +74,12 @@ function change(state: State, event: TimedEvent): State {
         ...state,
         services: { ...state.services, [event.service]: { status: "failed", detail: event.reason, sinceMs: event.atMs } },
       };
+    case "identify.started":
+      return { ...state, identify: { sinceMs: event.atMs } };
+    case "identify.ended": {
+      const { identify: _over, ...rest } = state;
+      return rest;
+    }
     case "link.up": {
       const { interface: name, speedMbps } = event;
       return { ...state, link: { interface: name, up: true, sinceMs: event.atMs, ...(speedMbps !== undefined && { speedMbps }) } };
@@ -106,6 +112,8 @@ function change(state: State, event: TimedEvent): State {
     case "iscsi.refused":
     case "peer.malformed":
     case "service.slipped":
+    case "panel.pressed":
+    case "panel.missing":
       return state;
   }
 }

@@ -21,6 +21,8 @@ export interface State {
   readonly volumes: Readonly<Record<string, VolumeState>>;
   /** What the volumes are stored on; absent until it was looked at. */
   readonly pool?: PoolState;
+  /** While all lamps blink for whoever looks for the appliance. */
+  readonly identify?: { readonly sinceMs: number };
   /** Of the interface that faces the rack; absent until it was looked at. */
   readonly link?: LinkState;
   /** MAC addresses that are no machine of ours, and what they were told. */
