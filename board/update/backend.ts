@@ -1,5 +1,4 @@
-import { basename } from "node:path";
-import { openCard, type SlotCard } from "./card.ts";
+import type { SlotCard } from "./card.ts";
 import { begin, complete, confirm, isConfirmed, isWhole, otherSlot, SlotError, type SlotName, tryTarget } from "./slots.ts";
 
 /**
@@ -53,19 +52,4 @@ async function setState(card: SlotCard, slot: SlotName, state: string | undefine
 function slotOf(word: string | undefined): SlotName {
   if (word === "a" || word === "b") return word;
   throw new SlotError(`there is no slot ${word ?? ""}; the slots are a and b`);
-}
-
-/** As RAUC starts it. */
-async function main(): Promise<void> {
-  const card = openCard();
-  if (card === undefined) throw new SlotError("this system was not started from a card of rackboot's");
-  const answer = await answerRauc(card, process.argv.slice(2));
-  if (answer !== "") process.stdout.write(`${answer}\n`);
-}
-
-if (/^backend\.[jt]s$/.test(basename(process.argv[1] ?? ""))) {
-  await main().catch((error: unknown) => {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-    process.exitCode = 1;
-  });
 }

@@ -11,6 +11,7 @@ declare -A GROUPS_OF=(
     libiscsi-bin qemu-utils qemu-block-extra tgt istgt fio
     tftp-hpa atftp ipxe tcpdump dnsmasq-base isc-dhcp-client busybox openssl
     xfsprogs btrfs-progs dosfstools mtools
+    rauc dbus genimage squashfs-tools
   "
 )
 [[ ${1:-} == --help ]] && { sed -n '2,3p' "$0" | cut -c3-; exit 0; }
