@@ -128,7 +128,7 @@ export class Appliance {
       fence: (machine, reason) => this.#iscsi.fence(machine, reason),
       currentBoot: (machine) => {
         const boot = this.#boots.current(machine);
-        return boot && { number: boot.number, hasLoggedIn: boot.reached.has("login") };
+        return boot && { number: boot.number, confirmed: boot.confirmed, hasLoggedIn: boot.reached.has("login") };
       },
       onChanged: () => this.#iscsi.applyRack(this.#rack),
     });
@@ -137,7 +137,7 @@ export class Appliance {
       rack: this.#rack,
       portals: config.iscsi.portals.map((address) => ({ address, port: config.iscsi.port })),
       volumes: this.#disks.store,
-      ready: (machine) => this.#disks.machines.ready(machine),
+      ready: (machine, reconnects) => this.#disks.machines.ready(machine, reconnects ? "reconnect" : "login"),
       secretsFor: (machine) => this.#settings.secrets.get(machine),
       random: randomBytes,
       emit,
@@ -191,7 +191,7 @@ export class Appliance {
     this.#boots = followBoots(store, {
       loaderBegins: config.dhcp.mode !== "server",
       lastNumber: timelines.lastNumber(),
-      onBegin: (machine) => this.#beginBoot(machine),
+      onConfirmed: (machine) => this.#beginBoot(machine),
     });
   }
 
@@ -292,7 +292,7 @@ export class Appliance {
     this.#store.emit({ type: "service.started", service, detail });
   }
 
-  /** A boot begins: the session that the one before it left half open could still write, and ends here. */
+  /** A machine boots: the session that the boot before left half open could still write, and ends here. */
   #beginBoot(name: MachineName): void {
     void this.#disks.machines.begin(name);
     const machine = this.#rack.byName(name);
@@ -313,9 +313,10 @@ export class Appliance {
 
   /**
    * iPXE needs them in its script. Once the machine is up, whoever asks for that is some program on it and not its firmware,
-   * whose DISCOVER would have begun a new boot.
+   * whose asking would have begun a new boot.
    */
   #secretsForFirmware({ name }: Machine): ChapSecrets | undefined {
+    this.#boots.signal(name, { kind: "asked", role: "config" });
     const isUp = this.#boots.current(name)?.reached.has("up") === true;
     return isUp && this.#settings.config.dhcp.mode === "server" ? undefined : this.#settings.secrets.get(name);
   }
@@ -347,7 +348,11 @@ export class Appliance {
       loaders: this.#loaders,
       ...(root !== undefined && { root }),
       isMachine: (name) => this.#rack.byName(name as MachineName) !== undefined,
-      diskPlan: (machine) => this.#diskBoots.plan(machine),
+      // Before the answer is made of the disk, which may be one to make anew.
+      diskPlan: (machine) => {
+        this.#boots.signal(machine.name, { kind: "asked", role: "config" });
+        return this.#diskBoots.plan(machine);
+      },
       secretsFor: (machine) => this.#secretsForFirmware(machine),
     };
   }

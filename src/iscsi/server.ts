@@ -48,7 +48,7 @@ export interface IscsiServerParts {
   readonly secretsFor: (machine: MachineName) => ChapSecrets | undefined;
   readonly random: (octets: number) => Uint8Array;
   /** Resolves when the machine's disks are what this login shall see; absent: they always are. Must not reject. */
-  readonly ready?: (machine: MachineName) => Promise<void>;
+  readonly ready?: (machine: MachineName, reconnects: boolean) => Promise<void>;
   readonly emit: Emit;
 }
 
@@ -219,7 +219,7 @@ export class IscsiServer {
       this.#answerLogin(connection, { ...refusal, refusal: { reason, ...names } });
     };
     if (admission.kind === "full") return refused(LOGIN_STATUS.outOfResources, admission.reason);
-    if (done.machine !== undefined) await this.#parts.ready?.(done.machine.name);
+    if (done.machine !== undefined) await this.#parts.ready?.(done.machine.name, admission.reinstated);
     if (this.#connections.get(connection.id)?.phase.kind !== "admitting") return;
     // While the predecessor ended, or a disk was made, the configuration may have changed.
     const machine = done.machine && this.#rack.byTarget(done.machine.target);

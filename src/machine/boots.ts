@@ -8,6 +8,10 @@ import type { MachineName } from "./identifiers.ts";
  *
  * A boot begins when firmware asks, not when an initramfs or a running system asks again. PXE ROM and iPXE ask one after
  * the other: while a boot has not reached its disk, firmware continues it; afterwards it begins the next one.
+ *
+ * One packet proves nothing: whoever knows a MAC address can send a DISCOVER. So nothing is taken from a machine before
+ * its firmware has also asked for its loader or its script (the boot is `confirmed` then), and while a session of the
+ * machine lives, the first question is only kept in mind as a knock, and the boot begins with the second.
  */
 
 /** In the order in which a healthy machine passes them; some machines skip some. */
@@ -17,8 +21,8 @@ export type BootStage = (typeof BOOT_STAGES)[number];
 /** What happens to a machine, as far as its boot goes. */
 export type BootSignal =
   | { readonly kind: "firmware"; readonly firmware: FirmwareKind }
-  /** The firmware asks for its boot loader: its first sign of life where DHCP is somebody else's. */
-  | { readonly kind: "loader-asked" }
+  /** The machine asks for its boot loader, the first sign of life where DHCP is somebody else's, or for its menu or script. */
+  | { readonly kind: "asked"; readonly role: "loader" | "config" }
   | { readonly kind: "reached"; readonly stage: "offer" | "loader" | "config" | "kernel" | "initramfs" }
   | { readonly kind: "login"; readonly session: number; readonly reinstated: boolean }
   | { readonly kind: "first-read"; readonly session: number }
@@ -30,6 +34,8 @@ export interface Boot {
   readonly number: number;
   readonly firmware?: FirmwareKind;
   readonly reached: ReadonlySet<BootStage>;
+  /** More than one packet says that the machine boots: what its last boot left may be taken from it. */
+  readonly confirmed: boolean;
 }
 
 /** What the machine's disk is to it now, whether or not a boot of ours led there. */
@@ -41,6 +47,8 @@ export interface Session {
 export interface BootState {
   readonly boot?: Boot;
   readonly session?: Session;
+  /** Firmware asked while a session lived; it may have been anybody. */
+  readonly knock?: { readonly atMs: number; readonly firmware?: FirmwareKind };
 }
 
 /** What a step found out, in order. `watch` asks for {@link lived} to be called when the session has lived for long. */
@@ -48,6 +56,8 @@ export type BootOutcome =
   | { readonly kind: "abandoned"; readonly boot: number; readonly stage: BootStage; readonly reason: string }
   | { readonly kind: "began"; readonly boot: number; readonly firmware?: FirmwareKind }
   | { readonly kind: "reached"; readonly boot: number; readonly stage: BootStage }
+  /** Once a boot, unless its login came first. */
+  | { readonly kind: "confirmed"; readonly boot: number }
   | { readonly kind: "watch"; readonly session: number };
 
 export interface BootStep {
@@ -60,7 +70,11 @@ export interface BootRules {
   readonly loaderBegins: boolean;
   /** Called once for each boot that begins. */
   readonly nextNumber: () => number;
+  readonly nowMs: number;
 }
+
+/** Firmware that asked for an address and not for its loader within this time did not boot. */
+export const KNOCK_MS = 120_000;
 
 /** The furthest stage of a boot. */
 export function stageOf(reached: ReadonlySet<BootStage>): BootStage {
@@ -77,15 +91,16 @@ function hasLeftFirmware(boot: Boot): boolean {
 
 export function step(state: BootState, signal: BootSignal, rules: BootRules): BootStep {
   switch (signal.kind) {
-    case "firmware":
-      if (state.boot === undefined || hasLeftFirmware(state.boot)) return begin(state, rules, "discover", signal.firmware);
-      return reach({ ...state, boot: { ...state.boot, firmware: signal.firmware } }, "discover");
-    case "loader-asked": {
-      // With DHCP of our own, a running system that fetches its own loader must not be taken for a reset machine.
-      const fresh = state.boot === undefined && state.session === undefined;
-      const again = state.boot === undefined || hasLeftFirmware(state.boot);
-      return fresh || (rules.loaderBegins && again) ? begin(state, rules) : { state, outcomes: [] };
+    case "firmware": {
+      const { firmware } = signal;
+      if (state.boot !== undefined && !hasLeftFirmware(state.boot)) {
+        return reach({ ...state, boot: { ...state.boot, firmware } }, "discover");
+      }
+      if (state.session !== undefined) return { state: { ...state, knock: { atMs: rules.nowMs, firmware } }, outcomes: [] };
+      return begin(state, rules, "discover", firmware);
     }
+    case "asked":
+      return asked(state, signal.role, rules);
     case "reached":
       // iPXE may log in before it fetches a kernel; a running system that reads boot files boots nothing.
       return isBooting(state) ? reach(state, signal.stage) : { state, outcomes: [] };
@@ -114,6 +129,26 @@ function isBooting(state: BootState): boolean {
   return state.boot !== undefined && !state.boot.reached.has("up");
 }
 
+/** The second sign of a boot, or the first where there is nothing to lose or nothing else is heard of firmware. */
+function asked(state: BootState, role: "loader" | "config", rules: BootRules): BootStep {
+  const { boot, session, knock } = state;
+  if (knock !== undefined && rules.nowMs - knock.atMs <= KNOCK_MS) {
+    return confirm(begin(state, rules, knock.firmware === undefined ? undefined : "discover", knock.firmware));
+  }
+  if (boot !== undefined && !hasLeftFirmware(boot)) return confirm({ state, outcomes: [] });
+  // With DHCP of our own, a running system that fetches its own loader must not be taken for a reset machine.
+  const begins = role === "loader" && (boot === undefined && session === undefined ? true : rules.loaderBegins);
+  if (!begins) return { state, outcomes: [] };
+  if (session !== undefined) return { state: { ...state, knock: { atMs: rules.nowMs } }, outcomes: [] };
+  return confirm(begin(state, rules));
+}
+
+function confirm({ state, outcomes }: BootStep): BootStep {
+  const { boot } = state;
+  if (boot === undefined || boot.confirmed) return { state, outcomes };
+  return { state: { ...state, boot: { ...boot, confirmed: true } }, outcomes: [...outcomes, { kind: "confirmed", boot: boot.number }] };
+}
+
 function begin(state: BootState, rules: BootRules, stage?: BootStage, firmware?: FirmwareKind): BootStep {
   const outcomes: BootOutcome[] = [];
   const previous = state.boot;
@@ -125,7 +160,7 @@ function begin(state: BootState, rules: BootRules, stage?: BootStage, firmware?:
   const number = rules.nextNumber();
   outcomes.push({ kind: "began", boot: number, ...who });
   // The old session is fenced by whoever hears of the new boot: it is no session of this one.
-  const fresh: BootState = { boot: { number, ...who, reached: new Set() } };
+  const fresh: BootState = { boot: { number, ...who, reached: new Set(), confirmed: false } };
   if (stage === undefined) return { state: fresh, outcomes };
   const next = reach(fresh, stage);
   return { state: next.state, outcomes: [...outcomes, ...next.outcomes] };
@@ -137,7 +172,10 @@ function begin(state: BootState, rules: BootRules, stage?: BootStage, firmware?:
  */
 function login(state: BootState, number: number, reinstated: boolean): BootStep {
   const tookOver = reinstated && state.boot?.reached.has("first-read") === true;
-  const next = reach({ ...state, session: { number, hasRead: false } }, "login");
+  // A machine that comes back to its disk has not been reset: whoever knocked was somebody else.
+  const { knock: _, ...rest } = state;
+  const boot = state.boot && { boot: { ...state.boot, confirmed: true } };
+  const next = reach({ ...rest, ...boot, session: { number, hasRead: false } }, "login");
   if (!tookOver) return next;
   const up = reach(next.state, "up");
   return { state: up.state, outcomes: [...next.outcomes, ...up.outcomes] };
@@ -160,9 +198,13 @@ export interface BootsOptions {
   readonly firstNumber: number;
   readonly onBegan: (machine: MachineName, boot: number, firmware: FirmwareKind | undefined) => void;
   readonly onReached: (machine: MachineName, boot: number, stage: BootStage) => void;
+  /** What the boot before left of sessions and ephemeral disks ends here. */
+  readonly onConfirmed: (machine: MachineName, boot: number) => void;
   readonly onAbandoned: (machine: MachineName, boot: number, stage: BootStage, reason: string) => void;
   /** Calls `done` once after `ms`, unless the returned function is called first. */
   readonly after: (ms: number, done: () => void) => () => void;
+  /** Of a clock that only goes forward. */
+  readonly nowMs: () => number;
 }
 
 /** A session that has read and lives for this long belongs to a machine that is up. */
@@ -206,7 +248,7 @@ export class Boots {
   }
 
   signal(machine: MachineName, signal: BootSignal): void {
-    const rules: BootRules = { loaderBegins: this.#loaderBegins, nextNumber: () => this.#nextNumber++ };
+    const rules: BootRules = { loaderBegins: this.#loaderBegins, nextNumber: () => this.#nextNumber++, nowMs: this.#options.nowMs() };
     this.#apply(machine, step(this.#states.get(machine) ?? {}, signal, rules));
   }
 
@@ -225,6 +267,9 @@ export class Boots {
           break;
         case "reached":
           this.#options.onReached(machine, outcome.boot, outcome.stage);
+          break;
+        case "confirmed":
+          this.#options.onConfirmed(machine, outcome.boot);
           break;
         case "abandoned":
           this.#options.onAbandoned(machine, outcome.boot, outcome.stage, outcome.reason);

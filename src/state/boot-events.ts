@@ -20,7 +20,7 @@ export function bootSignalOf(event: TimedEvent): BootSignal | undefined {
     case "dhcp.offered":
       return event.firmware === undefined ? undefined : { kind: "reached", stage: "offer" };
     case "transfer.started":
-      return event.role === "loader" ? { kind: "loader-asked" } : undefined;
+      return event.role === "loader" || event.role === "config" ? { kind: "asked", role: event.role } : undefined;
     case "transfer.finished": {
       const stage = STAGE_OF_ROLE[event.role];
       return stage === undefined ? undefined : { kind: "reached", stage };
@@ -41,8 +41,8 @@ export interface FollowBootsOptions {
   readonly loaderBegins: boolean;
   /** The last boot that the data disk knows; 0 if it knows none. */
   readonly lastNumber: number;
-  /** Fences what the machine's previous boot left; called before `boot.began` is told. */
-  readonly onBegin: (machine: MachineName, boot: number) => void;
+  /** The machine boots for certain: fences what its previous boot left. */
+  readonly onConfirmed: (machine: MachineName, boot: number) => void;
 }
 
 /** Makes boots of what the store hears, and tells it of them. Boots that it remembers go on. */
@@ -51,10 +51,8 @@ export function followBoots(store: Store, options: FollowBootsOptions): Boots {
   const boots = new Boots({
     loaderBegins: options.loaderBegins,
     firstNumber: options.lastNumber + 1,
-    onBegan: (machine, boot, firmware) => {
-      options.onBegin(machine, boot);
-      emit({ type: "boot.began", machine, boot, ...(firmware !== undefined && { firmware }) });
-    },
+    onBegan: (machine, boot, firmware) => emit({ type: "boot.began", machine, boot, ...(firmware !== undefined && { firmware }) }),
+    onConfirmed: options.onConfirmed,
     onReached: (machine, boot, stage) => emit({ type: "boot.reached", machine, boot, stage }),
     onAbandoned: (machine, boot, stage, reason) => emit({ type: "boot.abandoned", machine, boot, stage, reason }),
     after: (ms, done) => {
@@ -62,6 +60,7 @@ export function followBoots(store: Store, options: FollowBootsOptions): Boots {
       timer.unref();
       return () => clearTimeout(timer);
     },
+    nowMs: () => performance.now(),
   });
   for (const [name, machine] of Object.entries(store.snapshot().machines)) {
     const last = machine.boots.at(-1);
@@ -77,5 +76,6 @@ export function followBoots(store: Store, options: FollowBootsOptions): Boots {
 
 function remembered(record: BootRecord): Boot {
   const reached = new Set(Object.keys(record.stages) as BootStage[]);
-  return { number: record.number, ...(record.firmware !== undefined && { firmware: record.firmware }), reached };
+  const confirmed = [...reached].some((stage) => stage !== "discover" && stage !== "offer");
+  return { number: record.number, ...(record.firmware !== undefined && { firmware: record.firmware }), reached, confirmed };
 }

@@ -17,8 +17,13 @@ export interface MachineLives {
 /** The boot that goes on, and whether it has used a disk yet. */
 export interface CurrentBoot {
   readonly number: number;
+  /** More than a DISCOVER was heard of it, which anybody can send. */
+  readonly confirmed: boolean;
   readonly hasLoggedIn: boolean;
 }
+
+/** Who waits for a machine's disks: an initiator that comes back to its session, one that logs in afresh, or a boot file. */
+export type Waiting = "reconnect" | "login" | "file";
 
 /**
  * Disks as a machine's life asks for them: a clone inside a machine is made at its first boot, the clones of an ephemeral
@@ -34,7 +39,7 @@ export class MachineDisks {
     this.#lives = lives;
   }
 
-  /** A boot of the machine began: what its last one left is fenced, and its disks are made ready. Never rejects. */
+  /** The machine boots for certain: what its last boot left is fenced, and its disks are made ready. Never rejects. */
   async begin(name: MachineName): Promise<void> {
     const machine = this.#lives.machine(name);
     const fenced = this.#lives.fence(name, "a new boot of the machine began");
@@ -46,13 +51,16 @@ export class MachineDisks {
   }
 
   /** Resolves when a login may be given its disks, or a loader may be looked for in them. Never rejects. */
-  async ready(name: MachineName): Promise<void> {
+  async ready(name: MachineName, waiting: Waiting = "file"): Promise<void> {
     const machine = this.#lives.machine(name);
     if (machine === undefined) return;
     await this.#store.passable(machine.disks);
-    // The daemon may have been restarted between a boot's beginning and its login.
-    if (machine.disks.some((disk) => this.#isStale(machine, disk) || this.#store.get(disk) === undefined)) {
-      await this.#store.gate(this.#own(machine), () => this.#prepare(machine));
+    // Firmware with an initiator of its own asks for no file; and the daemon may have been restarted during the boot.
+    const boot = this.#lives.currentBoot(name);
+    const mayRenew = waiting !== "reconnect" && (boot?.confirmed === true || (waiting === "login" && !this.#lives.isConnected(name)));
+    const isStale = (disk: VolumeName): boolean => mayRenew && this.#isStale(machine, disk);
+    if (machine.disks.some((disk) => isStale(disk) || this.#store.get(disk) === undefined)) {
+      await this.#store.gate(this.#own(machine), () => this.#prepare(machine, isStale));
     }
   }
 
@@ -87,11 +95,11 @@ export class MachineDisks {
     });
   }
 
-  async #prepare(machine: Machine): Promise<void> {
+  async #prepare(machine: Machine, isStale = (disk: VolumeName): boolean => this.#isStale(machine, disk)): Promise<void> {
     for (const disk of machine.disks) {
       try {
         const boot = machine.ephemeral ? this.#lives.currentBoot(machine.name)?.number : undefined;
-        if (this.#isStale(machine, disk)) await this.#renew(disk, boot);
+        if (isStale(disk)) await this.#renew(disk, boot);
         else await this.#store.ensure(disk, boot);
       } catch (cause) {
         // What is on it belongs to the boot before: no disk is better than that one.

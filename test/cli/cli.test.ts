@@ -164,7 +164,7 @@ describe("with a daemon,", () => {
   beforeEach(async () => {
     nowMs = Date.now() - 200_000;
     store = new Store({ now: () => nowMs });
-    followBoots(store, { loaderBegins: false, lastNumber: 0, onBegin: () => undefined });
+    followBoots(store, { loaderBegins: false, lastNumber: 0, onConfirmed: () => undefined });
     for (const event of start) store.emit(event);
     const reading = parseConfig(GOOD, "rackboot.yaml");
     const machines = reading.ok ? reading.config.machines : [];

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type BootSignal, type BootStage, Boots, UP_AFTER_MS } from "../../src/machine/boots.ts";
+import { type BootSignal, type BootStage, Boots, KNOCK_MS, UP_AFTER_MS } from "../../src/machine/boots.ts";
 import type { FirmwareKind } from "../../src/machine/firmware.ts";
 import type { MachineName } from "../../src/machine/identifiers.ts";
 
@@ -18,6 +18,8 @@ class Rig {
       loaderBegins,
       firstNumber,
       onBegan: (_, boot, firmware) => this.told.push(`began ${boot}${firmware === undefined ? "" : ` ${firmware}`}`),
+      onConfirmed: (_, boot) => this.told.push(`confirmed ${boot}`),
+      nowMs: () => this.#nowMs,
       onReached: (_, boot, stage) => this.told.push(`${boot}: ${stage}`),
       onAbandoned: (_, boot, stage, reason) => this.told.push(`abandoned ${boot} at ${stage}: ${reason}`),
       after: (ms, done) => {
@@ -55,7 +57,8 @@ const reached = (stage: Extract<BootSignal, { kind: "reached" }>["stage"]): Boot
 const login = (session: number, reinstated = false): BootSignal => ({ kind: "login", session, reinstated });
 const read = (session: number): BootSignal => ({ kind: "first-read", session });
 const closed = (session: number): BootSignal => ({ kind: "closed", session });
-const loaderAsked: BootSignal = { kind: "loader-asked" };
+const loaderAsked: BootSignal = { kind: "asked", role: "loader" };
+const scriptAsked: BootSignal = { kind: "asked", role: "config" };
 const toTheDisk = [
   firmware(),
   reached("offer"),
@@ -75,6 +78,7 @@ describe("a boot", () => {
       "began 1 uefi-x64-pxe",
       "1: discover",
       "1: offer",
+      "confirmed 1",
       "1: loader",
       "1: config",
       "1: kernel",
@@ -152,10 +156,11 @@ describe("the next boot", () => {
   it("begins when firmware asks after the disk was reached, and the one before is given up if it was not up", () => {
     const rig = new Rig();
     rig.signal(...toTheDisk);
-    expect(rig.signal(firmware())).toEqual([
+    expect(rig.signal(firmware(), loaderAsked)).toEqual([
       "abandoned 1 at first-read: its firmware asked again before it was up",
       "began 2 uefi-x64-pxe",
       "2: discover",
+      "confirmed 2",
     ]);
     expect(rig.timers).toBe(0);
   });
@@ -163,12 +168,21 @@ describe("the next boot", () => {
   it("begins after a power cut of a machine that was up, which is no failed boot", () => {
     const rig = new Rig();
     rig.signal(...toTheDisk, login(2, true));
+    expect(rig.signal(firmware())).toEqual([]);
+    expect(rig.signal(scriptAsked)).toEqual(["began 2 uefi-x64-pxe", "2: discover", "confirmed 2"]);
+  });
+
+  it("begins with one question where no session lives, and takes nothing from the machine before the second", () => {
+    const rig = new Rig();
+    rig.signal(...toTheDisk, login(2, true), closed(2));
     expect(rig.signal(firmware())).toEqual(["began 2 uefi-x64-pxe", "2: discover"]);
+    expect(rig.boots.current(uqbar)?.confirmed).toBe(false);
+    expect(rig.signal(loaderAsked, loaderAsked, scriptAsked)).toEqual(["confirmed 2"]);
   });
 
   it("does not take the old session's end, or its reads, for its own", () => {
     const rig = new Rig();
-    rig.signal(...toTheDisk, login(2, true), firmware());
+    rig.signal(...toTheDisk, login(2, true), firmware(), loaderAsked);
     expect(rig.signal(read(2), closed(2), read(1), closed(1))).toEqual([]);
     expect(rig.signal(login(3))).toEqual(["2: login"]);
   });
@@ -187,31 +201,43 @@ describe("a machine that is up", () => {
     expect(rig.timers).toBe(0);
   });
 
+  it("is not touched by a packet that says it is its firmware, nor by downloads long after it, nor by coming back after it", () => {
+    const rig = new Rig();
+    rig.signal(...up);
+    expect(rig.signal(firmware(), firmware("ipxe-bios"))).toEqual([]);
+    rig.wait(KNOCK_MS + 1);
+    expect(rig.signal(loaderAsked, scriptAsked)).toEqual([]);
+    expect(rig.signal(firmware(), closed(2), login(3, true), read(3), loaderAsked)).toEqual([]);
+  });
+
   it("that was up before the daemon started has no boot until its firmware asks", () => {
     const rig = new Rig();
     expect(rig.signal(login(1), read(1), loaderAsked, reached("kernel"))).toEqual([]);
     expect(rig.wait(1e9)).toEqual([]);
-    expect(rig.signal(firmware())).toEqual(["began 1 uefi-x64-pxe", "1: discover"]);
+    expect(rig.signal(firmware(), loaderAsked)).toEqual(["began 1 uefi-x64-pxe", "1: discover", "confirmed 1"]);
   });
 });
 
 describe("without a DHCP server of our own", () => {
   it("a boot begins with the request for the loader, however often firmware probes", () => {
     const rig = new Rig(true);
-    expect(rig.signal(loaderAsked, loaderAsked, reached("loader"))).toEqual(["began 1", "1: loader"]);
+    expect(rig.signal(loaderAsked, loaderAsked, reached("loader"))).toEqual(["began 1", "confirmed 1", "1: loader"]);
     rig.signal(login(1), read(1), login(2, true));
-    expect(rig.signal(loaderAsked)).toEqual(["began 2"]);
+    expect(rig.signal(loaderAsked)).toEqual([]);
+    expect(rig.signal(scriptAsked)).toEqual(["began 2", "confirmed 2"]);
+    rig.signal(login(3), read(3), login(4, true), closed(4));
+    expect(rig.signal(loaderAsked)).toEqual(["began 3", "confirmed 3"]);
   });
 });
 
 describe("a daemon that restarts", () => {
-  const at = (...stages: BootStage[]) => ({ number: 7, reached: new Set(stages) });
+  const at = (...stages: BootStage[]) => ({ number: 7, reached: new Set(stages), confirmed: true });
 
   it("goes on with the boot that it remembers, and counts on", () => {
     const rig = new Rig(false, 8);
     rig.boots.resume(uqbar, at("discover", "loader"));
     expect(rig.signal(firmware(), reached("kernel"), login(1), read(1))).toEqual(["7: kernel", "7: login", "7: first-read"]);
-    expect(rig.signal(firmware())).toContain("began 8 uefi-x64-pxe");
+    expect(rig.signal(firmware(), loaderAsked)).toContain("began 8 uefi-x64-pxe");
   });
 
   it("forgets machines that are gone from the configuration, with their timers", () => {
@@ -234,7 +260,7 @@ it("whatever a machine does, boots are counted up, stages come once, and nothing
   const session = fc.integer({ min: 1, max: 3 });
   const signals = fc.oneof(
     fc.constant(firmware()),
-    fc.constant(loaderAsked),
+    fc.constantFrom(loaderAsked, scriptAsked),
     fc.constantFrom("offer", "loader", "config", "kernel", "initramfs").map((stage) => reached(stage as "offer")),
     fc.tuple(session, fc.boolean()).map(([number, reinstated]) => login(number, reinstated)),
     session.map(read),

@@ -63,7 +63,7 @@ it("a listener that fails harms neither the others nor the service", async () =>
 it("a UEFI boot gets its timeline, and the session that the boot before left is fenced first", async () => {
   const store = new Store();
   const fenced: number[] = [];
-  followBoots(store, { loaderBegins: false, lastNumber: 41, onBegin: (_, boot) => fenced.push(boot) });
+  followBoots(store, { loaderBegins: false, lastNumber: 41, onConfirmed: (_, boot) => fenced.push(boot) });
   for (const event of start) store.emit(event);
   await play(store);
   const boots = store.snapshot().machines["uqbar"]?.boots ?? [];
@@ -93,7 +93,7 @@ it("a UEFI boot gets its timeline, and the session that the boot before left is 
 
 it("an initramfs that keeps its session is up after a minute", async () => {
   const store = new Store();
-  const boots = followBoots(store, { loaderBegins: false, lastNumber: 0, onBegin: () => undefined });
+  const boots = followBoots(store, { loaderBegins: false, lastNumber: 0, onConfirmed: () => undefined });
   for (const event of start) store.emit(event);
   await play(store, uefiBoot.slice(0, -3));
   expect(store.snapshot().machines["uqbar"]?.boots[0]?.outcome).toBe("booting");
@@ -108,7 +108,7 @@ it("a daemon that restarts in the middle of a boot goes on with it", async () =>
   store.restore([
     { number: 7, machine: uqbar, beganAtMs: 900_000, outcome: "booting", stages: { discover: 900_000, loader: 910_000 }, notes: [] },
   ]);
-  followBoots(store, { loaderBegins: false, lastNumber: 7, onBegin: () => expect.unreachable("no boot begins") });
+  followBoots(store, { loaderBegins: false, lastNumber: 7, onConfirmed: () => expect.unreachable("no boot begins") });
   for (const event of start) store.emit(event);
   await play(
     store,
@@ -121,7 +121,7 @@ it("a daemon that restarts in the middle of a boot goes on with it", async () =>
 
 it("a machine that leaves the configuration takes its boot along", async () => {
   const store = new Store();
-  const boots = followBoots(store, { loaderBegins: false, lastNumber: 0, onBegin: () => undefined });
+  const boots = followBoots(store, { loaderBegins: false, lastNumber: 0, onConfirmed: () => undefined });
   for (const event of start) store.emit(event);
   await play(store, uefiBoot.slice(0, 3));
   expect(boots.current(uqbar)?.number).toBe(1);

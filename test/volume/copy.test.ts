@@ -4,12 +4,14 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import fc from "fast-check";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { copySparse, dataRuns } from "../../src/volume/copy.ts";
 import { formatOf } from "../../src/volume/formats.ts";
 import { Locks } from "../../src/volume/locks.ts";
 import { run } from "../harness/process.ts";
 import { allocated, MIB, writeAt } from "./support.ts";
+
+vi.setConfig({ testTimeout: 60_000 });
 
 let folder: string;
 beforeEach(() => {

@@ -74,6 +74,25 @@ describe.skipIf(!mayMount).each(["xfs", "tmpfs"] as const)("on %s", (fileSystem)
     expect(test.told("volume.renewed")).toHaveLength(1);
   });
 
+  it("one packet that looks like its firmware's does not cost an ephemeral machine its disk, nor does coming back", async () => {
+    await test.configure(VOLUMES, uqbar({ ephemeral: true }));
+    const golden = test.write("golden");
+    const name = test.boot("uqbar", 1);
+    await test.disks.machines.begin(name);
+    const own = test.write(ROOT);
+    test.boot("uqbar", 2, false, false);
+    await test.disks.machines.ready(name);
+    await test.disks.machines.ready(name, "reconnect");
+    expect(test.read(ROOT)).toEqual(own);
+    // Firmware with an initiator of its own asks for no file: its login says that it booted, unless the machine is there.
+    test.connected.add(name);
+    await test.disks.machines.ready(name, "login");
+    expect(test.read(ROOT)).toEqual(own);
+    test.connected.delete(name);
+    await test.disks.machines.ready(name, "login");
+    expect(test.read(ROOT)).toEqual(golden);
+  });
+
   it("a login that arrives while the disk is being renewed waits for it", async () => {
     await test.configure(VOLUMES, uqbar({ ephemeral: true }));
     const golden = test.write("golden");

@@ -88,9 +88,9 @@ export class TestDisks {
     return this.events.filter((event) => event.type === type);
   }
 
-  boot(name: string, number: number, hasLoggedIn = false): MachineName {
+  boot(name: string, number: number, hasLoggedIn = false, confirmed = true): MachineName {
     const known = parseMachineName(name);
-    this.boots.set(known, { number, hasLoggedIn });
+    this.boots.set(known, { number, confirmed, hasLoggedIn });
     return known;
   }
 
