@@ -20,6 +20,7 @@ import { LeaseStore } from "./dhcp/lease-store.ts";
 import { DhcpServer } from "./dhcp/server.ts";
 import { monitoringRoutes } from "./http/monitoring.ts";
 import { HttpServer } from "./http/server.ts";
+import { ReservationStore } from "./iscsi/reservation-store.ts";
 import { IscsiServer } from "./iscsi/server.ts";
 import { type Config, deviceOf } from "./machine/config.ts";
 import { keep, keysThatWait } from "./machine/config-once.ts";
@@ -137,6 +138,7 @@ export class Appliance {
       rack: this.#rack,
       portals: config.iscsi.portals.map((address) => ({ address, port: config.iscsi.port })),
       volumes: this.#disks.store,
+      reservations: new ReservationStore(database),
       ready: (machine, reconnects) => this.#disks.machines.ready(machine, reconnects ? "reconnect" : "login"),
       secretsFor: (machine) => this.#settings.secrets.get(machine),
       random: randomBytes,

@@ -1,16 +1,16 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Ipv4, Iqn, MachineName, VolumeName } from "../machine/identifiers.ts";
 import type { Machine } from "../machine/machine.ts";
-import { mayLogIn, type Rack } from "../machine/rack.ts";
+import type { Rack } from "../machine/rack.ts";
 import type { ChapSecrets } from "../machine/secrets.ts";
 import type { CloseReason, ConnectionId, DataPlane, DataPlaneEvent, LunMapping, VolumeId } from "../native/data-plane.ts";
-import { execute } from "../scsi/commands.ts";
-import type { LogicalUnit } from "../scsi/logical-unit.ts";
+import type { Nexus as ScsiNexus } from "../scsi/reservations.ts";
 import type { Emit, StateEvent } from "../state/events.ts";
 import { ShortInputError } from "../wire/reader.ts";
 import { type Portal, portalsSeenFrom } from "./discovery.ts";
 import { type Identity, type LoginDone, type LoginState, type LoginStep, NEW_LOGIN, refuse, step } from "./login.ts";
 import { decodeLoginRequest, encodeLoginResponse, LOGIN_STATUS, type LoginRequest } from "./login-pdu.ts";
+import { closing, keepsAccess, nexusOf, sameLuns, scsiNexus } from "./nexus.ts";
 import {
   ASYNC_EVENT,
   decodeTextRequest,
@@ -22,22 +22,13 @@ import {
   opcodeOf,
   PduError,
 } from "./pdu.ts";
-import { type Nexus, SessionTable } from "./sessions.ts";
+import type { ReservationStore } from "./reservation-store.ts";
+import { SessionTable } from "./sessions.ts";
 import { IDLE_TEXT, type TextState, textStep } from "./text-exchange.ts";
+import { type ServedUnit, type ServedVolumes, Units, type Viewer } from "./units.ts";
 
 /** Connections that have not logged in yet; more than a rack that powers on at once ever has. */
 export const MAX_PENDING_LOGINS = 256;
-
-/** A disk as this service needs it: what its initiator is told, and its name inside the data plane. */
-export interface ServedVolume extends LogicalUnit {
-  readonly name: VolumeName;
-  readonly id: VolumeId;
-}
-
-export interface ServedVolumes {
-  get(name: VolumeName): ServedVolume | undefined;
-  byId(id: VolumeId): ServedVolume | undefined;
-}
 
 export interface IscsiServerParts {
   readonly dataPlane: DataPlane;
@@ -45,6 +36,7 @@ export interface IscsiServerParts {
   /** Port 0 lets the system choose, for tests. */
   readonly portals: readonly { readonly address: Ipv4; readonly port: number }[];
   readonly volumes: ServedVolumes;
+  readonly reservations: ReservationStore;
   readonly secretsFor: (machine: MachineName) => ChapSecrets | undefined;
   readonly random: (octets: number) => Uint8Array;
   /** Resolves when the machine's disks are what this login shall see; absent: they always are. Must not reject. */
@@ -65,6 +57,8 @@ interface FullFeature {
   readonly kind: "full-feature";
   readonly initiator: Iqn;
   machine: Machine | undefined;
+  /** Absent in a discovery session, which has no commands. */
+  readonly nexus: ScsiNexus | undefined;
   luns: readonly LunMapping[];
   text: TextState;
   readonly maxDataLength: number;
@@ -92,6 +86,7 @@ export class IscsiServer {
   readonly #parts: IscsiServerParts;
   readonly #plane: DataPlane;
   readonly #sessions: SessionTable;
+  readonly #units: Units;
   readonly #connections = new Map<ConnectionId, Connection>();
   #rack: Rack;
   #portals: readonly Portal[] = [];
@@ -101,6 +96,7 @@ export class IscsiServer {
     this.#plane = parts.dataPlane;
     this.#rack = parts.rack;
     this.#sessions = new SessionTable((connection, detail) => this.#end(connection, detail));
+    this.#units = new Units({ dataPlane: parts.dataPlane, store: parts.reservations, viewers: (volume) => this.#viewers(volume) });
   }
 
   /** Opens the portals; throws what the data plane throws. Returns them with the ports that they got. */
@@ -141,6 +137,9 @@ export class IscsiServer {
       case "volume-full":
         this.#volumeEvent(event.volume, (volume) => ({ type: "volume.full", volume }));
         break;
+      case "volume-reset":
+        this.#reset(event.volume);
+        break;
       case "task-management":
         break;
     }
@@ -149,6 +148,11 @@ export class IscsiServer {
   #volumeEvent(id: VolumeId, event: (volume: VolumeName) => StateEvent): void {
     const volume = this.#parts.volumes.byId(id);
     if (volume !== undefined) this.#parts.emit(event(volume.name));
+  }
+
+  #reset(id: VolumeId): void {
+    const unit = this.#parts.volumes.byId(id);
+    if (unit !== undefined) this.#units.reset(unit);
   }
 
   #accepted(event: Extract<DataPlaneEvent, { type: "accepted" }>): void {
@@ -211,7 +215,7 @@ export class IscsiServer {
   }
 
   async #admit(connection: Connection, request: LoginRequest, result: LoginStep, done: LoginDone): Promise<void> {
-    const admission = await this.#sessions.admit(connection.id, done.cid, nexusOf(done));
+    const admission = await this.#sessions.admit(connection.id, done.cid, nexusOf(done, connection.portal.tag));
     if (admission.kind === "gone" || connection.phase.kind !== "admitting") return;
     const refused = (status: (typeof LOGIN_STATUS)[keyof typeof LOGIN_STATUS], reason: string): void => {
       const refusal = refuse(result.state, request, new Uint8Array(0), status, reason);
@@ -236,10 +240,12 @@ export class IscsiServer {
       kind: "full-feature",
       initiator: done.initiator,
       machine,
+      nexus: machine && scsiNexus(done, machine.target, connection.portal.tag),
       luns,
       text: IDLE_TEXT,
       maxDataLength: done.parameters.maxSendDataSegmentLength,
     };
+    this.#granted(luns);
     this.#plane.enterFullFeature(connection.id, header, text, done.parameters, luns);
     this.#announce(connection, { initiator: done.initiator, ...(machine && { machine }) }, admission.reinstated);
   }
@@ -279,16 +285,37 @@ export class IscsiServer {
   #command(event: Extract<DataPlaneEvent, { type: "command" }>): void {
     const connection = this.#connections.get(event.connection);
     if (connection?.phase.kind !== "full-feature") return;
-    const { machine, luns } = connection.phase;
+    const { machine, luns, nexus } = connection.phase;
+    if (nexus === undefined) return;
     const unit = event.volume === undefined ? undefined : this.#parts.volumes.byId(event.volume);
-    const result = execute(event, {
+    const context = {
       unit,
+      nexus,
       luns: luns.map(({ lun }) => lun),
       target: machine?.target,
       portalTag: connection.portal.tag,
       portalTags: this.#portals.map(({ tag }) => tag),
-    });
-    this.#plane.completeCommand(event.connection, event.task, result);
+    };
+    const result = this.#units.run(event, context, event.connection);
+    if (!(result instanceof Promise)) this.#plane.completeCommand(event.connection, event.task, result);
+    else void result.then((settled) => this.#plane.completeCommand(event.connection, event.task, settled));
+  }
+
+  /** Sessions that see a disk. */
+  *#viewers(volume: VolumeId): Generator<Viewer> {
+    for (const { id, phase } of this.#connections.values()) {
+      if (phase.kind !== "full-feature" || phase.nexus === undefined) continue;
+      if (phase.luns.some((mapping) => mapping.volume === volume)) yield { connection: id, nexus: phase.nexus };
+    }
+  }
+
+  /** Before a session sees these disks: what their reservations leave to it. */
+  #granted(luns: readonly LunMapping[]): void {
+    for (const unit of this.#unitsOf(luns)) this.#units.refresh(unit);
+  }
+
+  #unitsOf(luns: readonly LunMapping[]): readonly ServedUnit[] {
+    return luns.flatMap(({ volume }) => this.#parts.volumes.byId(volume) ?? []);
   }
 
   #closed(id: ConnectionId, reason: CloseReason, detail: string): void {
@@ -300,6 +327,8 @@ export class IscsiServer {
       this.#parts.emit({ type: "peer.malformed", service: "iscsi", peer: connection.peer, reason: detail });
     }
     if (session === undefined || connection?.phase.kind !== "full-feature") return;
+    const { luns, nexus } = connection.phase;
+    if (nexus !== undefined) this.#units.nexusLost(this.#unitsOf(luns), nexus);
     this.#parts.emit({ type: "iscsi.closed", connection: id, reason: closing(reason, detail), ...who });
   }
 
@@ -323,6 +352,7 @@ export class IscsiServer {
     const luns = this.#lunsOf(machine);
     if (sameLuns(session.luns, luns)) return;
     session.luns = luns;
+    this.#granted(luns);
     this.#plane.setLuns(id, luns);
   }
 
@@ -367,22 +397,4 @@ export class IscsiServer {
     const phase = this.#connections.get(id)?.phase;
     return phase?.kind === "full-feature" && phase.machine !== undefined ? { machine: phase.machine.name } : {};
   }
-}
-
-function nexusOf({ initiator, isid, machine }: LoginDone): Nexus | undefined {
-  return machine === undefined ? undefined : { initiator, isid, target: machine.target, machine: machine.name };
-}
-
-/** Whether a session that was let in under `before` would be let in under `after` as it is. */
-function keepsAccess(before: Machine, after: Machine, initiator: Iqn): boolean {
-  return before.name === after.name && before.target === after.target && mayLogIn(after, initiator) && (before.chap || !after.chap);
-}
-
-function sameLuns(a: readonly LunMapping[], b: readonly LunMapping[]): boolean {
-  return JSON.stringify(a) === JSON.stringify(b);
-}
-
-/** A reason of one word for metrics stands first; the detail is for people. */
-function closing(reason: CloseReason, detail: string): string {
-  return detail === "" ? reason : `${reason}: ${detail}`;
 }

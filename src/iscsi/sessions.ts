@@ -17,6 +17,8 @@ export interface Nexus {
   readonly initiator: Iqn;
   readonly isid: string;
   readonly target: Iqn;
+  /** The same initiator port may have a session with each target portal group (RFC 7143, 4.4.3). */
+  readonly portalTag: number;
   readonly machine: MachineName;
 }
 
@@ -152,9 +154,9 @@ export class SessionTable {
 }
 
 function sameNexus(a: Nexus | undefined, b: Nexus): boolean {
-  return a !== undefined && a.initiator === b.initiator && a.isid === b.isid && a.target === b.target;
+  return a !== undefined && a.initiator === b.initiator && a.isid === b.isid && a.target === b.target && a.portalTag === b.portalTag;
 }
 
-function keyOf({ initiator, isid, target }: Nexus): string {
-  return `${initiator} ${isid} ${target}`;
+function keyOf({ initiator, isid, target, portalTag }: Nexus): string {
+  return `${initiator} ${isid} ${target} ${portalTag}`;
 }

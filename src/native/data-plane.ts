@@ -47,6 +47,30 @@ export interface VolumeSpec {
   readonly thin: boolean;
 }
 
+/** What can change of an open volume. */
+export interface VolumeChange {
+  /** The file has grown. */
+  readonly sizeBytes?: number;
+  /** What was opened read-only stays so. */
+  readonly readOnly?: boolean;
+  /** WCE; false also flushes what is cached. */
+  readonly writeCache?: boolean;
+  /** D_SENSE: the format of the sense data that the data plane composes. */
+  readonly descriptorSense?: boolean;
+}
+
+/**
+ * Whom a reservation keeps from what (SPC-4, 5.13): all connections but the exempt ones get RESERVATION CONFLICT for
+ * commands that write; for those that touch the medium; or for all but those that nothing can be in the way of.
+ */
+export interface VolumeAccess {
+  readonly denied: "nothing" | "writes" | "medium" | "unit";
+  readonly exempt: readonly ConnectionId[];
+}
+
+/** Who is told: these, everybody but one, or everybody. */
+export type Audience = { readonly only: readonly ConnectionId[] } | { readonly except?: ConnectionId };
+
 export interface LunMapping {
   readonly lun: number;
   readonly volume: VolumeId;
@@ -114,6 +138,8 @@ export type DataPlaneEvent =
   /** The volume is offline: a flush failed or its file is gone. It stays so until it is opened anew. */
   | { readonly type: "volume-failed"; readonly volume: VolumeId; readonly reason: string }
   | { readonly type: "volume-full"; readonly volume: VolumeId }
+  /** A LOGICAL UNIT RESET or a target reset (SAM-5, 6.3.3) began; its tasks and unit attentions are seen to. */
+  | { readonly type: "volume-reset"; readonly connection: ConnectionId; readonly volume: VolumeId }
   | { readonly type: "task-management"; readonly connection: ConnectionId; readonly function: number; readonly response: number };
 
 /** The answer to a `command` event. `sense` is sense data without the two-octet length; `data` is cut to what was asked for. */
@@ -159,8 +185,12 @@ export interface DataPlane {
   openVolume(spec: VolumeSpec): VolumeId;
   /** Resolves when nothing in flight uses the file any more; commands after the call get LOGICAL UNIT NOT SUPPORTED. */
   closeVolume(volume: VolumeId): Promise<void>;
-  /** The file has grown (or its read-only mark changed); in force when the promise resolves. */
-  updateVolume(volume: VolumeId, change: { readonly sizeBytes?: number; readonly readOnly?: boolean }): Promise<void>;
+  /** In force on every thread when the promise resolves. */
+  updateVolume(volume: VolumeId, change: VolumeChange): Promise<void>;
+  /** Every thread goes by it when the promise resolves; commands that had begun by then go on. */
+  setAccess(volume: VolumeId, access: VolumeAccess): Promise<void>;
+  /** Aborts what these connections have under way on a volume; resolves when nothing of it is in flight. */
+  abortTasks(volume: VolumeId, connections: readonly ConnectionId[]): Promise<void>;
   /** Holds new commands of a volume back and resolves when those in flight are done and flushed; {@link thaw} lets them go. */
   freeze(volume: VolumeId): Promise<void>;
   thaw(volume: VolumeId): void;
@@ -181,8 +211,8 @@ export interface DataPlane {
   sendPdu(connection: ConnectionId, header: Uint8Array, data: Uint8Array): void;
   /** Answers a `command` event, exactly once. An answer to a task that was aborted meanwhile is dropped. */
   completeCommand(connection: ConnectionId, task: TaskId, result: CommandResult): void;
-  /** Every session that sees the volume reports it once (SAM-5, 5.14), except `except`. */
-  raiseUnitAttention(volume: VolumeId, asc: number, ascq: number, except?: ConnectionId): void;
+  /** Every session that sees the volume reports it once (SAM-5, 5.14). `only` with nobody in it is not to be asked for. */
+  raiseUnitAttention(volume: VolumeId, asc: number, ascq: number, audience?: Audience): void;
   /** Ends a connection; `closed` follows when its last write is done. Unknown connections are ignored. */
   drop(connection: ConnectionId, detail: string): void;
 

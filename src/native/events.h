@@ -60,6 +60,7 @@ enum class EventType : uint8_t {
   closed,
   volumeFailed,
   volumeFull,
+  volumeReset,
   taskManagement,
   settled,  // a promise of the door: `request` and `error`
   stopped,  // a thread has ended

@@ -1,8 +1,8 @@
-import type { CommandResult } from "../native/data-plane.ts";
 import { ByteReader } from "../wire/reader.ts";
 import { ByteWriter } from "../wire/writer.ts";
+import { type Answer, checkCondition, good } from "./answer.ts";
 import { blocksOf, type Command, type LogicalUnit } from "./logical-unit.ts";
-import { checkCondition, good, invalidField } from "./sense.ts";
+import { invalidField } from "./sense.ts";
 import { isThin } from "./vpd.ts";
 
 /** What a write of a host's page touches; smaller blocks share it (SBC-3, 5.16.2, logical blocks per physical block exponent). */
@@ -15,7 +15,7 @@ const PHYSICAL_BLOCK_BYTES = 4096;
  *
  * Answer: last LBA (4), FFFFFFFFh where it does not fit; block length (4)
  */
-export function readCapacity10({ cdb }: Command, unit: LogicalUnit): CommandResult {
+export function readCapacity10({ cdb }: Command, unit: LogicalUnit): Answer {
   const reader = new ByteReader(cdb);
   reader.skip(2);
   const lba = reader.u32();
@@ -34,7 +34,7 @@ export function readCapacity10({ cdb }: Command, unit: LogicalUnit): CommandResu
  * Answer: last LBA (8), block length (4), protection (1), log2 of logical blocks in a physical one (1),
  * LBPME (bit 15), LBPRZ (bit 14) and lowest aligned LBA (2), reserved (16)
  */
-export function readCapacity16({ cdb }: Command, unit: LogicalUnit): CommandResult {
+export function readCapacity16({ cdb }: Command, unit: LogicalUnit): Answer {
   const reader = new ByteReader(cdb);
   reader.skip(10);
   const allocationLength = reader.u32();

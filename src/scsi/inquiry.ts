@@ -1,8 +1,8 @@
-import type { CommandResult } from "../native/data-plane.ts";
 import { ByteReader } from "../wire/reader.ts";
 import { ByteWriter } from "../wire/writer.ts";
+import { type Answer, checkCondition, good } from "./answer.ts";
 import { type Command, type CommandContext, type LogicalUnit, PRODUCT, REVISION, VENDOR } from "./logical-unit.ts";
-import { checkCondition, good, invalidField } from "./sense.ts";
+import { invalidField } from "./sense.ts";
 import { vpdPage } from "./vpd.ts";
 
 /** SPC-4, 6.4.2: a LUN without a logical unit (peripheral qualifier 011b, type 1Fh). */
@@ -15,7 +15,7 @@ const VERSION_DESCRIPTORS = [0x00a0, 0x0960, 0x0460, 0x04c0];
  *
  *  0  0x12       1  EVPD in bit 0       2  page code       3  allocation length (2)       5  control
  */
-export function inquiry({ cdb }: Command, context: CommandContext): CommandResult {
+export function inquiry({ cdb }: Command, context: CommandContext): Answer {
   const reader = new ByteReader(cdb);
   reader.skip(1);
   const evpd = (reader.u8() & 1) !== 0;

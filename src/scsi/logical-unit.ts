@@ -1,4 +1,6 @@
 import type { VolumeConfig } from "../machine/config.ts";
+import type { Nexus } from "./reservations.ts";
+import type { UnitState } from "./unit-state.ts";
 
 /** What INQUIRY says of every disk of ours; left-justified ASCII (SPC-4, 6.4.2). */
 export const VENDOR = "RACKBOOT";
@@ -20,6 +22,9 @@ export interface LogicalUnit {
 export interface CommandContext {
   /** Undefined for a LUN that the session does not have. */
   readonly unit: LogicalUnit | undefined;
+  /** What initiators have set on the unit; of no meaning without one. */
+  readonly state: UnitState;
+  readonly nexus: Nexus;
   /** The LUNs of the session. */
   readonly luns: readonly number[];
   /** The target's iSCSI name; undefined in a discovery session. */

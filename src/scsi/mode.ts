@@ -1,39 +1,62 @@
-import type { CommandResult } from "../native/data-plane.ts";
 import { ByteReader, ShortInputError } from "../wire/reader.ts";
 import { ByteWriter } from "../wire/writer.ts";
-import { blocksOf, type Command, type LogicalUnit } from "./logical-unit.ts";
-import { checkCondition, good, invalidField, invalidParameter, PARAMETER_LIST_LENGTH_ERROR, SAVING_NOT_SUPPORTED } from "./sense.ts";
+import { type Answer, checkCondition, good } from "./answer.ts";
+import { blocksOf, type Command, type CommandContext, type LogicalUnit } from "./logical-unit.ts";
+import { invalidField, invalidParameter, PARAMETER_LIST_LENGTH_ERROR, SAVING_NOT_SUPPORTED } from "./sense.ts";
+import { type Attention, defaultMode, type ModeParameters } from "./unit-state.ts";
 
-/** A mode page without its two-octet header. Nothing in it can be changed by an initiator, so one builder gives all of it. */
+/** A mode page without its two-octet header. */
 interface ModePage {
   readonly code: number;
-  readonly body: (unit: LogicalUnit) => Uint8Array;
+  readonly body: (mode: ModeParameters) => Uint8Array;
+  /** The bits that an initiator may change, by octet of the body; absent: none. */
+  readonly changeable?: Readonly<Record<number, number>>;
+  /** The mode parameters that a body with such changes stands for. */
+  readonly read?: (body: Uint8Array, mode: ModeParameters) => ModeParameters;
 }
 
 const ALL_PAGES = 0x3f;
 const ALL_SUBPAGES = 0xff;
 
+const WCE = 0x04;
+const D_SENSE = 0x04;
+const SWP = 0x08;
+const has = (body: Uint8Array, octet: number, bit: number): boolean => ((body[octet] ?? 0) & bit) !== 0;
+
 const PAGES: readonly ModePage[] = [
   // SBC-3, 6.5.8 Read-Write Error Recovery: nothing is reassigned or corrected behind the initiator's back.
   { code: 0x01, body: () => new Uint8Array(10) },
-  // SBC-3, 6.5.5 Caching: WCE (bit 2) as the volume is configured.
-  { code: 0x08, body: ({ config }) => Uint8Array.from({ length: 18 }, (_, at) => (at === 0 && config.writeCache ? 0x04 : 0)) },
-  // SPC-4, 7.5.8 Control: GLTSD (no log parameters are saved); unrestricted reordering; SWP (bit 3) on a read-only volume;
-  // no limit on how long a task may be busy.
+  // SBC-3, 6.5.5 Caching.
+  {
+    code: 0x08,
+    body: ({ writeCache }) => Uint8Array.from({ length: 18 }, (_, at) => (at === 0 && writeCache ? WCE : 0)),
+    changeable: { 0: WCE },
+    read: (body, mode) => ({ ...mode, writeCache: has(body, 0, WCE) }),
+  },
+  // SPC-4, 7.5.8 Control: GLTSD (no log parameters are saved); unrestricted reordering; no limit on how long a task may be busy.
   {
     code: 0x0a,
-    body: ({ config }) => Uint8Array.of(0x02, 0x10, config.readOnly ? 0x08 : 0x00, 0, 0, 0, 0xff, 0xff, 0, 0),
+    body: ({ descriptorSense, writeProtected }) =>
+      Uint8Array.of(0x02 | (descriptorSense ? D_SENSE : 0), 0x10, writeProtected ? SWP : 0x00, 0, 0, 0, 0xff, 0xff, 0, 0),
+    changeable: { 0: D_SENSE, 2: SWP },
+    read: (body, mode) => ({ ...mode, descriptorSense: has(body, 0, D_SENSE), writeProtected: has(body, 2, SWP) }),
   },
   // SPC-4, 7.5.13 Informational Exceptions Control: DEXCPT, since failures are reported as they happen.
   { code: 0x1c, body: () => Uint8Array.of(0x08, 0, 0, 0, 0, 0, 0, 0, 0, 0) },
 ];
 
+/** What an initiator may change of a unit: a disk that the configuration has read-only stays so. */
+function changeableOf({ code, changeable = {} }: ModePage, unit: LogicalUnit): Readonly<Record<number, number>> {
+  return code === 0x0a && unit.config.readOnly ? { ...changeable, 2: 0 } : changeable;
+}
+
 /** SPC-4, table 173. */
 const PAGE_CONTROL = { current: 0, changeable: 1, defaults: 2, saved: 3 } as const;
 
-function encodePage(page: ModePage, unit: LogicalUnit, pageControl: number): Uint8Array {
-  const body = page.body(unit);
-  const shown = pageControl === PAGE_CONTROL.changeable ? new Uint8Array(body.length) : body;
+function encodePage(page: ModePage, unit: LogicalUnit, mode: ModeParameters, pageControl: number): Uint8Array {
+  const mask = changeableOf(page, unit);
+  const body = page.body(pageControl === PAGE_CONTROL.defaults ? defaultMode(unit) : mode);
+  const shown = pageControl === PAGE_CONTROL.changeable ? body.map((_, at) => mask[at] ?? 0) : body;
   return new ByteWriter(2 + body.length).u8(page.code).u8(body.length).bytes(shown).finish();
 }
 
@@ -50,9 +73,9 @@ interface ModeFormat {
  * Header (10): mode data length (2), medium type, WP and DPOFUA, LONGLBA (bit 0), reserved, block descriptor length (2)
  * Short block descriptor: blocks (4), reserved, block length (3). Long: blocks (8), reserved (4), block length (4)
  */
-function encodeModeData(unit: LogicalUnit, pages: Uint8Array, { long, blockDescriptor }: ModeFormat): Uint8Array {
+function encodeModeData(unit: LogicalUnit, writeProtected: boolean, pages: Uint8Array, { long, blockDescriptor }: ModeFormat): Uint8Array {
   const descriptor = encodeBlockDescriptor(unit, blockDescriptor);
-  const device = (unit.config.readOnly ? 0x80 : 0) | 0x10;
+  const device = (writeProtected ? 0x80 : 0) | 0x10;
   const length = (long ? 6 : 3) + descriptor.length + pages.length;
   const writer = new ByteWriter(length + 2);
   if (long)
@@ -85,7 +108,7 @@ function encodeBlockDescriptor(unit: LogicalUnit, kind: ModeFormat["blockDescrip
  *  0  0x1a or 0x5a     1  LLBAA (bit 4, only 10), DBD (bit 3)     2  PC (bits 7 and 6), page code     3  subpage code
  *  4  allocation length (1); or reserved (3), then allocation length (2)
  */
-export function modeSense({ cdb }: Command, unit: LogicalUnit): CommandResult {
+export function modeSense({ cdb }: Command, unit: LogicalUnit, { state }: CommandContext): Answer {
   const reader = new ByteReader(cdb);
   const long = reader.u8() === 0x5a;
   const flags = reader.u8();
@@ -101,8 +124,8 @@ export function modeSense({ cdb }: Command, unit: LogicalUnit): CommandResult {
   // No page of ours has subpages, so "all subpages" is the page itself.
   if (subpage !== 0 && subpage !== ALL_SUBPAGES) return checkCondition(invalidField(3));
   const blockDescriptor = (flags & 0x08) !== 0 ? "none" : long && (flags & 0x10) !== 0 ? "long" : "short";
-  const body = Buffer.concat(pages.map((page) => encodePage(page, unit, pageControl)));
-  return good(encodeModeData(unit, body, { long, blockDescriptor }).subarray(0, allocationLength));
+  const body = Buffer.concat(pages.map((page) => encodePage(page, unit, state.mode, pageControl)));
+  return good(encodeModeData(unit, state.mode.writeProtected, body, { long, blockDescriptor }).subarray(0, allocationLength));
 }
 
 /*
@@ -110,10 +133,9 @@ export function modeSense({ cdb }: Command, unit: LogicalUnit): CommandResult {
  *
  *  0  0x15 or 0x55     1  PF (bit 4), SP (bit 0)     2  reserved (2 or 5), then parameter list length (1 or 2)
  *
- * Nothing can be changed, so a list is right exactly when it says what already is (SPC-4, 6.10: a change of a field that
- * is not changeable is INVALID FIELD IN PARAMETER LIST).
+ * The list may say again what already is; a change of what cannot be changed is INVALID FIELD IN PARAMETER LIST (SPC-4, 6.10).
  */
-export function modeSelect({ cdb, dataOut }: Command, unit: LogicalUnit): CommandResult {
+export function modeSelect({ cdb, dataOut }: Command, unit: LogicalUnit, { state }: CommandContext): Answer {
   const reader = new ByteReader(cdb);
   const long = reader.u8() === 0x55;
   const flags = reader.u8();
@@ -124,16 +146,24 @@ export function modeSelect({ cdb, dataOut }: Command, unit: LogicalUnit): Comman
   if (length === 0) return good();
   if (dataOut.length < length) return checkCondition(PARAMETER_LIST_LENGTH_ERROR);
   try {
-    const wrong = firstChange(dataOut.subarray(0, length), long, unit);
-    return wrong === undefined ? good() : checkCondition(invalidParameter(wrong));
+    const mode = readModeList(dataOut.subarray(0, length), long, unit, state.mode);
+    if (typeof mode === "number") return checkCondition(invalidParameter(mode));
+    return differs(mode, state.mode) ? { ...good(), change: { mode, attentions: [MODE_PARAMETERS_CHANGED] } } : good();
   } catch (error) {
     if (error instanceof ShortInputError) return checkCondition(PARAMETER_LIST_LENGTH_ERROR);
     throw error;
   }
 }
 
-/** The offset of the first field that would change something, or of a page that there is not. Throws where the list ends early. */
-function firstChange(list: Uint8Array, long: boolean, unit: LogicalUnit): number | undefined {
+/** SPC-4, annex F.2. */
+const MODE_PARAMETERS_CHANGED: Attention = { asc: 0x2a, ascq: 0x01 };
+
+function differs(after: ModeParameters, before: ModeParameters): boolean {
+  return JSON.stringify(after) !== JSON.stringify(before);
+}
+
+/** The mode parameters after a list, or the offset of the first field that is wrong. Throws where the list ends early. */
+function readModeList(list: Uint8Array, long: boolean, unit: LogicalUnit, before: ModeParameters): ModeParameters | number {
   const reader = new ByteReader(list);
   reader.skip(long ? 2 : 1);
   if (reader.u8() !== 0) return reader.offset - 1;
@@ -146,24 +176,28 @@ function firstChange(list: Uint8Array, long: boolean, unit: LogicalUnit): number
     const at = reader.offset;
     const expected = encodeBlockDescriptor(unit, longLba ? "long" : "short");
     if (descriptorLength !== expected.length) return at - 1;
-    const wrong = firstDifference(reader.bytes(descriptorLength), expected);
+    const wrong = firstDifference(reader.bytes(descriptorLength), expected, {});
     if (wrong !== undefined) return at + wrong;
   }
+  let mode = before;
   while (reader.remaining > 0) {
     const at = reader.offset;
     const code = reader.u8();
     const page = PAGES.find((candidate) => candidate.code === (code & 0x3f));
     // SPF (bit 6) announces a subpage, and there is none; PS (bit 7) is reserved here.
     if (page === undefined || (code & 0x40) !== 0) return at;
-    const expected = page.body(unit);
+    const expected = page.body(mode);
     if (reader.u8() !== expected.length) return at + 1;
-    const wrong = firstDifference(reader.bytes(expected.length), expected);
+    const body = reader.bytes(expected.length);
+    const wrong = firstDifference(body, expected, changeableOf(page, unit));
     if (wrong !== undefined) return at + 2 + wrong;
+    mode = page.read?.(body, mode) ?? mode;
   }
-  return undefined;
+  return mode;
 }
 
-function firstDifference(found: Uint8Array, expected: Uint8Array): number | undefined {
-  const at = expected.findIndex((octet, index) => found[index] !== octet);
+/** The first octet that differs in a bit that `changeable` does not have. */
+function firstDifference(found: Uint8Array, expected: Uint8Array, changeable: Readonly<Record<number, number>>): number | undefined {
+  const at = expected.findIndex((octet, index) => (((found[index] ?? 0) ^ octet) & ~(changeable[index] ?? 0)) !== 0);
   return at < 0 ? undefined : at;
 }

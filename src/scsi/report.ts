@@ -1,9 +1,9 @@
-import type { CommandResult } from "../native/data-plane.ts";
 import { ByteReader } from "../wire/reader.ts";
 import { ByteWriter } from "../wire/writer.ts";
+import { type Answer, checkCondition, good } from "./answer.ts";
 import type { Command, CommandContext, LogicalUnit } from "./logical-unit.ts";
 import { findOpcode, hasServiceActions, type Opcode, opcodesOf, RECOMMENDED_TIMEOUT_S, usageOctets } from "./opcodes.ts";
-import { checkCondition, good, invalidField } from "./sense.ts";
+import { invalidField } from "./sense.ts";
 
 /** SPC-4, 6.33: every allocation length below this is an error, not a truncation. */
 const MIN_REPORT_LUNS_LENGTH = 16;
@@ -15,7 +15,7 @@ const MIN_REPORT_LUNS_LENGTH = 16;
  *
  * Answer: list length (4), reserved (4), LUNs (8 each)
  */
-export function reportLuns({ cdb }: Command, { luns }: CommandContext): CommandResult {
+export function reportLuns({ cdb }: Command, { luns }: CommandContext): Answer {
   const reader = new ByteReader(cdb);
   reader.skip(2);
   const select = reader.u8();
@@ -44,7 +44,7 @@ function encodeLun(lun: number): Uint8Array {
  *  0  0xa3     1  service action 0Ch     2  RCTD (bit 7), reporting options (bits 2 to 0)
  *  3  requested operation code     4  requested service action (2)     6  allocation length (4)
  */
-export function reportSupportedOpcodes({ cdb }: Command, unit: LogicalUnit): CommandResult {
+export function reportSupportedOpcodes({ cdb }: Command, unit: LogicalUnit): Answer {
   const reader = new ByteReader(cdb);
   reader.skip(2);
   const flags = reader.u8();
@@ -54,7 +54,7 @@ export function reportSupportedOpcodes({ cdb }: Command, unit: LogicalUnit): Com
   const serviceAction = reader.u16();
   const allocationLength = reader.u32();
   const entries = opcodesOf(unit);
-  const answer = (data: Uint8Array): CommandResult => good(data.subarray(0, allocationLength));
+  const answer = (data: Uint8Array): Answer => good(data.subarray(0, allocationLength));
   switch (options) {
     case 0:
       return answer(allCommands(entries, timeouts));
@@ -127,7 +127,7 @@ function timeoutsDescriptor(entry: Opcode): Uint8Array {
  * Answer: ATS, ATSS, CACAS, CTSS, LURS, QTS, TRS, WAKES (bits 7 to 0); QAES, QTSS, ITNRS (bits 2 to 0); reserved;
  * additional length; with REPD four octets and the long and the short time-out in units of 100 ms (4 each)
  */
-export function reportTaskManagement({ cdb }: Command): CommandResult {
+export function reportTaskManagement({ cdb }: Command): Answer {
   const reader = new ByteReader(cdb);
   reader.skip(2);
   const extended = (reader.u8() & 0x80) !== 0;
@@ -151,7 +151,7 @@ export function reportTaskManagement({ cdb }: Command): CommandResult {
  *     0  PREF (bit 7), state (0: active/optimized)     1  what is supported: AO_SUP (bit 0)     2  group (2)
  *     4  reserved     5  status code     6  vendor specific     7  ports, then relative target port identifiers (4 each)
  */
-export function reportTargetPortGroups({ cdb }: Command, { portalTags }: CommandContext): CommandResult {
+export function reportTargetPortGroups({ cdb }: Command, { portalTags }: CommandContext): Answer {
   const reader = new ByteReader(cdb);
   reader.skip(1);
   const format = reader.u8() >> 5;

@@ -1,10 +1,14 @@
-import type { CommandResult } from "../native/data-plane.ts";
 import { ByteWriter } from "../wire/writer.ts";
 
-/** SAM-5, 5.3.1. */
-export const STATUS = { good: 0x00, checkCondition: 0x02, busy: 0x08, reservationConflict: 0x18 } as const;
 /** SPC-4, 4.5.6, table 48. */
-export const SENSE_KEY = { noSense: 0x0, notReady: 0x2, illegalRequest: 0x5, unitAttention: 0x6, dataProtect: 0x7 } as const;
+export const SENSE_KEY = {
+  noSense: 0x0,
+  notReady: 0x2,
+  hardwareError: 0x4,
+  illegalRequest: 0x5,
+  unitAttention: 0x6,
+  dataProtect: 0x7,
+} as const;
 
 /** SPC-4, 4.5.2.4.2: which octet, and from which bit down, is wrong; in the CDB or in the parameter list. */
 export interface FieldPointer {
@@ -29,6 +33,7 @@ export const INVALID_OPCODE: Sense = {
   field: { inCdb: true, octet: 0 },
 };
 export const UNIT_NOT_SUPPORTED: Sense = { key: SENSE_KEY.illegalRequest, asc: 0x25, ascq: 0x00 };
+export const INTERNAL_TARGET_FAILURE: Sense = { key: SENSE_KEY.hardwareError, asc: 0x44, ascq: 0x00 };
 export const SAVING_NOT_SUPPORTED: Sense = { key: SENSE_KEY.illegalRequest, asc: 0x39, ascq: 0x00 };
 export const PARAMETER_LIST_LENGTH_ERROR: Sense = { key: SENSE_KEY.illegalRequest, asc: 0x1a, ascq: 0x00 };
 
@@ -41,15 +46,6 @@ export function invalidField(octet: number, bit?: number): Sense {
 /** INVALID FIELD IN PARAMETER LIST. */
 export function invalidParameter(octet: number): Sense {
   return { key: SENSE_KEY.illegalRequest, asc: 0x26, ascq: 0x00, field: { inCdb: false, octet } };
-}
-
-export function good(data?: Uint8Array): CommandResult {
-  return data === undefined ? { status: STATUS.good } : { status: STATUS.good, data };
-}
-
-/** Sense data is in fixed format, as the Control mode page says (D_SENSE=0). */
-export function checkCondition(sense: Sense): CommandResult {
-  return { status: STATUS.checkCondition, sense: fixedSense(sense) };
 }
 
 /** SPC-4, 4.5.2.4.2: three octets. */

@@ -1,4 +1,5 @@
 import type {
+  Audience,
   CommandResult,
   ConnectionId,
   DataPlane,
@@ -8,6 +9,8 @@ import type {
   RingCapabilities,
   SessionParameters,
   TaskId,
+  VolumeAccess,
+  VolumeChange,
   VolumeId,
   VolumeSpec,
 } from "../../src/native/data-plane.ts";
@@ -36,7 +39,8 @@ export class FakeDataPlane implements DataPlane {
   readonly sent: SentPdu[] = [];
   readonly sessions: Map<ConnectionId, EnteredSession> = new Map();
   readonly completed: { readonly connection: ConnectionId; readonly task: TaskId; readonly result: CommandResult }[] = [];
-  readonly attentions: { readonly volume: VolumeId; readonly asc: number; readonly ascq: number; readonly except?: ConnectionId }[] = [];
+  readonly attentions: { readonly volume: VolumeId; readonly asc: number; readonly ascq: number; readonly audience?: Audience }[] = [];
+  readonly access: Map<VolumeId, VolumeAccess> = new Map();
   readonly frozen: Set<VolumeId> = new Set();
   /** Dropped, but not closed yet. */
   readonly closing: Map<ConnectionId, string> = new Map();
@@ -109,10 +113,16 @@ export class FakeDataPlane implements DataPlane {
     this.volumes.delete(volume);
   }
 
-  async updateVolume(volume: VolumeId, change: { readonly sizeBytes?: number; readonly readOnly?: boolean }): Promise<void> {
+  async updateVolume(volume: VolumeId, change: VolumeChange): Promise<void> {
     const spec = this.volumes.get(volume);
     if (spec !== undefined) this.volumes.set(volume, { ...spec, ...change });
   }
+
+  async setAccess(volume: VolumeId, access: VolumeAccess): Promise<void> {
+    this.access.set(volume, access);
+  }
+
+  async abortTasks(): Promise<void> {}
 
   async freeze(volume: VolumeId): Promise<void> {
     this.frozen.add(volume);
@@ -151,8 +161,8 @@ export class FakeDataPlane implements DataPlane {
     this.completed.push({ connection, task, result });
   }
 
-  raiseUnitAttention(volume: VolumeId, asc: number, ascq: number, except?: ConnectionId): void {
-    this.attentions.push({ volume, asc, ascq, ...(except !== undefined && { except }) });
+  raiseUnitAttention(volume: VolumeId, asc: number, ascq: number, audience?: Audience): void {
+    this.attentions.push({ volume, asc, ascq, ...(audience !== undefined && { audience }) });
   }
 
   /** As in the real one, `closed` never comes from within the call. */

@@ -1,8 +1,11 @@
+import { DatabaseSync } from "node:sqlite";
 import { describe, expect, it } from "vitest";
 import { LOGIN_STATUS } from "../../src/iscsi/login-pdu.ts";
 import { decodeTextResponse, encodeTextRequest, NO_TAG, OPCODE, opcodeOf } from "../../src/iscsi/pdu.ts";
-import { IscsiServer, MAX_PENDING_LOGINS, type ServedVolume } from "../../src/iscsi/server.ts";
+import { ReservationStore } from "../../src/iscsi/reservation-store.ts";
+import { IscsiServer, MAX_PENDING_LOGINS } from "../../src/iscsi/server.ts";
 import { encodeText, type TextPairs } from "../../src/iscsi/text.ts";
+import type { ServedVolume } from "../../src/iscsi/units.ts";
 import { parseIpv4, parseVolumeName, type VolumeName } from "../../src/machine/identifiers.ts";
 import type { Machine } from "../../src/machine/machine.ts";
 import { Rack } from "../../src/machine/rack.ts";
@@ -35,6 +38,7 @@ class Bench {
         get: (name) => this.volumes.get(name),
         byId: (id) => [...this.volumes.values()].find((volume) => volume.id === id),
       },
+      reservations: new ReservationStore(new DatabaseSync(":memory:")),
       secretsFor: () => undefined,
       random: (octets) => new Uint8Array(octets),
       ready: () => this.ready,

@@ -8,6 +8,7 @@ function nexus(changes: Partial<Nexus> = {}): Nexus {
     initiator: parseIqn("iqn.1994-05.com.redhat:uqbar"),
     isid: DRACUT_ISID,
     target: parseIqn("iqn.2026-01.lan.rackboot:uqbar"),
+    portalTag: 1,
     machine: parseMachineName("uqbar"),
     ...changes,
   };

@@ -121,7 +121,7 @@ describe("unit attentions", () => {
 
   it("reach every session that sees the volume, except the one that caused them", async () => {
     const sessions = await Promise.all([1, 2, 3].map(() => bench.login([volume])));
-    bench.plane.raiseUnitAttention(volume, 0x2a, 0x09, sessions[0]?.connection);
+    bench.plane.raiseUnitAttention(volume, 0x2a, 0x09, { except: sessions[0]?.connection ?? 0 });
     const answers = [];
     for (const session of sessions) answers.push((await session.execute(cdb.testUnitReady())).sense);
     expect(answers).toEqual(["", "06/2a/09", "06/2a/09"]);

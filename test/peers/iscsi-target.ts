@@ -2,6 +2,8 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { ReservationStore } from "../../src/iscsi/reservation-store.ts";
 import { IscsiServer } from "../../src/iscsi/server.ts";
 import type { VolumeConfig } from "../../src/machine/config.ts";
 import { type MachineName, parseIpv4, parseVolumeName, type VolumeName } from "../../src/machine/identifiers.ts";
@@ -47,6 +49,7 @@ export class PeerTarget {
   readonly events: StateEvent[] = [];
   readonly storage: string;
   readonly #disks: readonly TargetDisk[];
+  readonly #database: DatabaseSync;
   readonly #plane: DataPlane;
   readonly #volumes: VolumeStore;
   readonly #server: IscsiServer;
@@ -55,6 +58,7 @@ export class PeerTarget {
   private constructor(storage: string, disks: readonly TargetDisk[]) {
     this.storage = storage;
     this.#disks = disks;
+    this.#database = new DatabaseSync(join(storage, "reservations.sqlite"));
     const emit = (event: StateEvent): void => void this.events.push(event);
     this.#plane = openDataPlane({ threads: 1, memoryBytes: 64 * MEBI, onEvents: (events) => this.#server.handle(events) });
     this.#volumes = new VolumeStore({ dataPlane: this.#plane, emit, now: Date.now });
@@ -64,6 +68,7 @@ export class PeerTarget {
       rack: this.rack(),
       portals: ["127.0.0.1", "127.0.0.2"].map((address) => ({ address: parseIpv4(address), port: 0 })),
       volumes: this.#volumes,
+      reservations: new ReservationStore(this.#database),
       secretsFor: (name: MachineName) => secrets.get(name),
       random: randomBytes,
       emit,
@@ -114,5 +119,6 @@ export class PeerTarget {
     this.#stopped = true;
     await this.#server.stop(100);
     await this.#plane.close();
+    this.#database.close();
   }
 }

@@ -4,44 +4,11 @@ import { run } from "../harness/process.ts";
 import { Resources } from "../harness/resources.ts";
 import { disk, PeerTarget } from "./iscsi-target.ts";
 
-/**
+/*
  * libiscsi's suite, one process a test: version 1.19 damages its own heap when it goes on after some of them. A test of
- * what we do not carry out yet counts as skipped by its own words; one that fails is ours to repair.
+ * what we do not carry out counts as skipped by its own words; one that fails is ours to repair.
  */
-const FAMILIES = [
-  "CompareAndWrite",
-  "Inquiry",
-  "Mandatory",
-  "ModeSense6",
-  "Prefetch10",
-  "Prefetch16",
-  "Read6",
-  "Read10",
-  "Read12",
-  "Read16",
-  "ReadCapacity10",
-  "ReadCapacity16",
-  "ReportSupportedOpcodes",
-  "StartStopUnit",
-  "TestUnitReady",
-  "Unmap",
-  "Verify10",
-  "Verify12",
-  "Verify16",
-  "Write10",
-  "Write12",
-  "Write16",
-  "WriteSame10",
-  "WriteSame16",
-  "WriteVerify10",
-  "WriteVerify12",
-  "WriteVerify16",
-  "iSCSIcmdsn",
-  "iSCSIdatasn",
-  "iSCSIResiduals",
-  "iSCSITMF",
-  "MultipathIO",
-];
+
 /** Tests that no correct target can pass, with the line of the tool (1.19) that shows it. */
 const FAULTY: ReadonlyMap<string, string> = new Map([
   [
@@ -55,10 +22,10 @@ const FAULTY: ReadonlyMap<string, string> = new Map([
 ]);
 const TEST_TIMEOUT_MS = 60_000;
 
-/** "ALL.Read10.Simple" and so on, of the families above. */
+/** "ALL.Read10.Simple" and so on: the whole suite. */
 function testsToRun(): readonly string[] {
   const names = execFileSync("iscsi-test-cu", ["-l"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).split("\n");
-  return names.filter((name) => FAMILIES.some((family) => name.startsWith(`ALL.${family}.`)));
+  return names.filter((name) => /^ALL\.\w+\./.test(name));
 }
 
 interface Outcome {

@@ -1,6 +1,9 @@
 import type { CommandResult } from "../../src/native/data-plane.ts";
 import { execute } from "../../src/scsi/commands.ts";
 import type { CommandContext, LogicalUnit } from "../../src/scsi/logical-unit.ts";
+import type { Nexus } from "../../src/scsi/reservations.ts";
+import { targetPortName } from "../../src/scsi/reserve.ts";
+import { initialState } from "../../src/scsi/unit-state.ts";
 
 /** Octets from hexadecimal digits; blanks are for the reader. */
 export const hex = (digits: string): Uint8Array => Uint8Array.from(Buffer.from(digits.replaceAll(" ", ""), "hex"));
@@ -30,10 +33,22 @@ export const CONTEXT: CommandContext = {
   target: "iqn.2026-01.lan.rackboot:uqbar",
   portalTag: 1,
   portalTags: [1, 2],
+  state: initialState(UNIT),
+  nexus: nexusOf("uqbar"),
 };
 
+/** The nexus of a machine's first session through a portal. */
+export function nexusOf(machine: string, portalTag = 1): Nexus {
+  const target = `iqn.2026-01.lan.rackboot:${machine}`;
+  return {
+    initiatorPort: `iqn.1994-05.com.redhat:${machine},i,0x00023d000001`,
+    targetPort: targetPortName(target, portalTag),
+    portalTag,
+  };
+}
+
 export function run(cdb: string, changes: Partial<CommandContext> = {}, dataOut = ""): CommandResult {
-  return execute({ cdb: cdbOf(cdb), dataOut: hex(dataOut) }, { ...CONTEXT, ...changes });
+  return execute({ cdb: cdbOf(cdb), dataOut: hex(dataOut) }, { ...CONTEXT, state: initialState(changes.unit ?? UNIT), ...changes }).result;
 }
 
 /** The data of a command that must succeed. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { dataOf, run, senseOf, unitWith } from "./support.ts";
+import type { LogicalUnit } from "../../src/scsi/logical-unit.ts";
+import { dataOf, run, senseOf, UNIT, unitWith } from "./support.ts";
 
 const number = (data: Uint8Array, at: number, octets: number): number =>
   Number(`0x${Buffer.from(data.subarray(at, at + octets)).toString("hex")}`);
@@ -66,14 +67,31 @@ describe("mode parameters", () => {
   const caching = "08 12 04 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00";
   const selectOf = (octets: number): string => `15 10 00 00 ${octets.toString(16).padStart(2, "0")}`;
 
-  it("shows as changeable nothing that it refuses to change", () => {
-    const changeable = dataOf("1a 08 7f 00 ff");
-    const current = dataOf("1a 08 3f 00 ff");
-    expect(changeable).toHaveLength(current.length);
+  /** Every bit of the pages, one after the other, turned round. */
+  function* turned(unit: LogicalUnit): Generator<{ readonly shown: boolean; readonly accepted: boolean }> {
+    const changeable = dataOf("1a 08 7f 00 ff", { unit });
+    const current = dataOf("1a 08 3f 00 ff", { unit });
     for (let at = 4; at < current.length; at += 2 + (current[at + 1] ?? 0)) {
-      const length = current[at + 1] ?? 0;
-      expect([...changeable.subarray(at + 2, at + 2 + length)]).toEqual(Array(length).fill(0));
+      const page = current.subarray(at, at + 2 + (current[at + 1] ?? 0));
+      for (let bit = 16; bit < page.length * 8; bit++) {
+        const changed = Uint8Array.from(page);
+        changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (0x80 >> (bit & 7));
+        const { status } = run(selectOf(4 + page.length), { unit }, list(Buffer.from(changed).toString("hex")));
+        yield { shown: ((changeable[at + (bit >> 3)] ?? 0) & (0x80 >> (bit & 7))) !== 0, accepted: status === 0 };
+      }
     }
+  }
+
+  it("can be changed exactly where they are shown as changeable", () => {
+    const bits = [...turned(UNIT)];
+    expect(bits.filter(({ shown, accepted }) => shown !== accepted)).toEqual([]);
+    expect(bits.filter(({ shown }) => shown)).toHaveLength(3);
+  });
+
+  it("cannot make a disk writable that the configuration has read-only", () => {
+    const bits = [...turned(unitWith({ readOnly: true }))];
+    expect(bits.filter(({ shown, accepted }) => shown !== accepted)).toEqual([]);
+    expect(bits.filter(({ shown }) => shown)).toHaveLength(2);
   });
 
   it("may be set to what they are", () => {
@@ -85,7 +103,7 @@ describe("mode parameters", () => {
   });
 
   it.each([
-    ["a page that would change something", selectOf(24), list(caching.replace("04", "00")), "5/26/00 parameter 6"],
+    ["a page that would change what cannot change", selectOf(24), list(caching.replace("04", "05")), "5/26/00 parameter 6"],
     ["a page that there is not", selectOf(6), list("15 00"), "5/26/00 parameter 4"],
     ["a subpage", selectOf(8), list("4a 01 00 00"), "5/26/00 parameter 4"],
     ["a page of the wrong length", selectOf(6), list("08 00"), "5/26/00 parameter 5"],

@@ -74,10 +74,21 @@ void Session::classify(Task& task) {
     task.outcome = {kStatusCheckCondition, sense};
     return;
   }
+  // Of what is not in the table, TypeScript asks the same.
   if (row == nullptr) return;
+  if (!admits(lun->view->access, *row)) {
+    task.outcome = kReservationConflict;
+    return;
+  }
   task.kind = row->kind;
   task.transfer = 0;
   task.outcome = classifyBlocks(task, *row, *lun);
+}
+
+/// SPC-4, 5.13.1: whether reservations leave the command to this nexus.
+bool Session::admits(const VolumeAccess& access, const CommandRow& row) const {
+  if (access.denied < row.denied || row.denied == Denied::nothing) return true;
+  return std::find(access.exempt.begin(), access.exempt.end(), id_) != access.exempt.end();
 }
 
 Outcome Session::classifyBlocks(Task& task, const CommandRow& row, const Lun& lun) {
@@ -103,7 +114,7 @@ Outcome Session::classifyBlocks(Task& task, const CommandRow& row, const Lun& lu
   if (writes && (lun.readOnly || lun.view->readOnly)) return kWriteProtected;
   task.offset = range.lba * volume.spec.blockSize;
   task.length = uint64_t{range.blocks} * volume.spec.blockSize;
-  task.fua = writes && (range.fua || !volume.spec.writeCache);
+  task.fua = writes && (range.fua || !lun.view->writeCache);
   const uint32_t asked = writes == task.writes && writes != task.reads ? task.edtl : 0;
   task.transfer = static_cast<uint32_t>(std::min<uint64_t>(task.length, asked));
   return kGood;
@@ -114,14 +125,7 @@ void Session::answerSense(Task& task, Lun& lun) {
   const Sense sense = lun.attentions.front();
   lun.attentions.erase(lun.attentions.begin());
   constexpr uint8_t kDescriptor = 1;
-  std::vector<uint8_t> data;
-  if (task.cdb[1] & kDescriptor) {
-    const auto encoded = descriptorSense(sense);
-    data.assign(encoded.begin(), encoded.end());
-  } else {
-    const auto encoded = fixedSense(sense);
-    data.assign(encoded.begin(), encoded.end());
-  }
+  std::vector<uint8_t> data = encodeSense({kStatusCheckCondition, sense, 0, false}, (task.cdb[1] & kDescriptor) != 0);
   data.resize(std::min<size_t>(data.size(), task.cdb[4]));
   task.kind = CommandKind::requestSense;
   task.gathered = std::move(data);
@@ -245,8 +249,7 @@ void Session::sendResponse(Task& task, const std::vector<uint8_t>* sense) {
 void Session::finish(Task& task) {
   leaveWindow(task);
   if (task.outcome.status == kStatusCheckCondition) {
-    const auto encoded = fixedSense(task.outcome);
-    const std::vector<uint8_t> sense(encoded.begin(), encoded.end());
+    const std::vector<uint8_t> sense = encodeSense(task.outcome, task.view && task.view->descriptorSense);
     sendResponse(task, &sense);
   } else {
     sendResponse(task, nullptr);

@@ -34,7 +34,7 @@ Outcome Session::classifyMedium(Task& task, const CommandRow& row, BlockRange ra
   const uint64_t blockSize = spec.blockSize;
   const bool readOnly = lun.readOnly || lun.view->readOnly;
   if (row.kind != CommandKind::verify && readOnly) return kWriteProtected;
-  task.fua = !spec.writeCache || range.fua;
+  task.fua = !lun.view->writeCache || range.fua;
   task.offset = range.lba * blockSize;
   task.span = uint64_t{range.blocks} * blockSize;
   task.check = range.check;
@@ -76,7 +76,7 @@ Outcome Session::classifyUnmap(Task& task, const BlockRange& range, const Lun& l
   const VolumeSpec& spec = lun.view->volume->spec;
   if (!spec.thin) return kInvalidOpcode;
   if (lun.readOnly || lun.view->readOnly) return kWriteProtected;
-  task.fua = !spec.writeCache;
+  task.fua = !lun.view->writeCache;
   task.length = range.blocks;
   task.method = IoKind::punch;
   return askFor(task);

@@ -146,6 +146,7 @@ class Session final : public IoOwner {
   Task* makeTask(const uint8_t* header, uint32_t ahsBytes);
   void start(Task& task);
   void classify(Task& task);
+  bool admits(const VolumeAccess& access, const CommandRow& row) const;
   Outcome classifyBlocks(Task& task, const CommandRow& row, const Lun& lun);
   void passUp(Task& task);
   void answerSense(Task& task, Lun& lun);
@@ -204,6 +205,7 @@ class Session final : public IoOwner {
   void abortTask(const uint8_t* header, const BarrierRef& barrier);
   void skip(uint32_t cmdSn);
   void abort(Task& task, const BarrierRef& barrier);
+  void resetVolumes(const std::vector<VolumeId>& volumes, ResetKind kind, const BarrierRef& barrier);
   void sendManagementResponse(uint32_t itt, TaskFunction function, TaskResponse result);
   std::vector<VolumeId> volumes() const;
 

@@ -39,10 +39,20 @@ void Session::manage(const Incoming& incoming) {
       }
       break;
     case TaskFunction::clearTaskSet: host_.resetVolumes({lun->view->volume->id}, ResetKind::clearTaskSet, barrier); break;
-    case TaskFunction::lunReset: host_.resetVolumes({lun->view->volume->id}, ResetKind::lunReset, barrier); break;
-    case TaskFunction::targetWarmReset: host_.resetVolumes(volumes(), ResetKind::lunReset, barrier); break;
-    default: host_.resetVolumes(volumes(), ResetKind::coldReset, barrier); break;
+    case TaskFunction::lunReset: resetVolumes({lun->view->volume->id}, ResetKind::lunReset, barrier); break;
+    case TaskFunction::targetWarmReset: resetVolumes(volumes(), ResetKind::lunReset, barrier); break;
+    default: resetVolumes(volumes(), ResetKind::coldReset, barrier); break;
   }
+}
+
+/// What else a reset undoes (SAM-5, 6.3.3) is kept above: reservations of RESERVE(6), mode parameters.
+void Session::resetVolumes(const std::vector<VolumeId>& volumes, ResetKind kind, const BarrierRef& barrier) {
+  for (const VolumeId volume : volumes) {
+    Event event(EventType::volumeReset, id_);
+    event.volume = volume;
+    host_.emit(std::move(event));
+  }
+  host_.resetVolumes(volumes, kind, barrier);
 }
 
 /// RFC 7143, 11.5.5 and 11.6.1: a task that is here, or one whose command has not come yet.

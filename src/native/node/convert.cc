@@ -96,6 +96,37 @@ std::vector<LunMapping> toLunMappings(const Napi::Value& value) {
   return out;
 }
 
+std::optional<bool> toOptionalFlag(const Napi::Object& object, const char* key) {
+  if (object.Get(key).IsUndefined()) return std::nullopt;
+  return flag(object, key);
+}
+
+std::vector<ConnectionId> toConnections(const Napi::Value& value) {
+  if (!value.IsArray()) return {};
+  const Napi::Array array = value.As<Napi::Array>();
+  std::vector<ConnectionId> out;
+  for (uint32_t i = 0; i < array.Length(); ++i) out.push_back(static_cast<ConnectionId>(array.Get(i).ToNumber().Int64Value()));
+  return out;
+}
+
+VolumeAccess toVolumeAccess(const Napi::Object& value) {
+  const std::string denied = value.Get("denied").ToString().Utf8Value();
+  VolumeAccess out;
+  out.denied = denied == "unit"     ? Denied::unit
+               : denied == "medium" ? Denied::medium
+               : denied == "writes" ? Denied::writes
+                                    : Denied::nothing;
+  out.exempt = toConnections(value.Get("exempt"));
+  return out;
+}
+
+Audience toAudience(const Napi::Object& value) {
+  Audience out;
+  if (value.Get("except").IsNumber()) out.except = static_cast<ConnectionId>(value.Get("except").ToNumber().Int64Value());
+  out.only = toConnections(value.Get("only"));
+  return out;
+}
+
 CommandResult toCommandResult(const Napi::Object& value) {
   CommandResult out;
   out.status = static_cast<uint8_t>(number(value, "status"));
@@ -147,6 +178,10 @@ Napi::Object fromEvent(Napi::Env env, Event& event) {
       break;
     case EventType::volumeFull:
       type("volume-full");
+      out.Set("volume", event.volume);
+      break;
+    case EventType::volumeReset:
+      type("volume-reset");
       out.Set("volume", event.volume);
       break;
     case EventType::taskManagement:

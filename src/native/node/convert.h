@@ -3,6 +3,7 @@
 
 #include <napi.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,10 @@ std::vector<uint8_t> toBytes(const Napi::Value& value);
 VolumeSpec toVolumeSpec(const Napi::Object& value);
 SessionParameters toSessionParameters(const Napi::Object& value);
 std::vector<LunMapping> toLunMappings(const Napi::Value& value);
+std::optional<bool> toOptionalFlag(const Napi::Object& object, const char* key);
+std::vector<ConnectionId> toConnections(const Napi::Value& value);
+VolumeAccess toVolumeAccess(const Napi::Object& value);
+Audience toAudience(const Napi::Object& value);
 CommandResult toCommandResult(const Napi::Object& value);
 
 Napi::Object fromEvent(Napi::Env env, Event& event);

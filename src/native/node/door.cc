@@ -51,6 +51,8 @@ Napi::Function Door::define(Napi::Env env) {
                          InstanceMethod<&Door::setLuns>("setLuns"),
                          InstanceMethod<&Door::sendPdu>("sendPdu"),
                          InstanceMethod<&Door::completeCommand>("completeCommand"),
+                         InstanceMethod<&Door::setAccess>("setAccess"),
+                         InstanceMethod<&Door::abortTasks>("abortTasks"),
                          InstanceMethod<&Door::raiseUnitAttention>("raiseUnitAttention"),
                          InstanceMethod<&Door::drop>("drop"),
                          InstanceMethod<&Door::counters>("counters"),
@@ -202,7 +204,9 @@ Napi::Value Door::updateVolume(const Napi::CallbackInfo& info) {
   const Napi::Object change = info[1].As<Napi::Object>();
   VolumeChange parsed;
   if (!change.Get("sizeBytes").IsUndefined()) parsed.sizeBytes = static_cast<uint64_t>(change.Get("sizeBytes").ToNumber().Int64Value());
-  if (!change.Get("readOnly").IsUndefined()) parsed.readOnly = change.Get("readOnly").ToBoolean().Value();
+  parsed.readOnly = toOptionalFlag(change, "readOnly");
+  parsed.writeCache = toOptionalFlag(change, "writeCache");
+  parsed.descriptorSense = toOptionalFlag(change, "descriptorSense");
   Napi::Value out;
   const uint64_t request = promise(info.Env(), out);
   plane_->updateVolume(volumeOf(info), parsed, request);
@@ -263,11 +267,28 @@ void Door::completeCommand(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value Door::setAccess(const Napi::CallbackInfo& info) {
+  if (!isOpen(info.Env())) return {};
+  Napi::Value out;
+  const uint64_t request = promise(info.Env(), out);
+  plane_->setAccess(volumeOf(info), toVolumeAccess(info[1].As<Napi::Object>()), request);
+  return out;
+}
+
+Napi::Value Door::abortTasks(const Napi::CallbackInfo& info) {
+  if (!isOpen(info.Env())) return {};
+  Napi::Value out;
+  const uint64_t request = promise(info.Env(), out);
+  plane_->abortTasks(volumeOf(info), toConnections(info[1]), request);
+  return out;
+}
+
 void Door::raiseUnitAttention(const Napi::CallbackInfo& info) {
   if (!plane_) return;
-  const ConnectionId except = info[3].IsNumber() ? static_cast<ConnectionId>(info[3].ToNumber().Int64Value()) : 0;
+  Audience audience;
+  if (info[3].IsObject()) audience = toAudience(info[3].As<Napi::Object>());
   plane_->raiseAttention(volumeOf(info), static_cast<uint8_t>(info[1].ToNumber().Uint32Value()),
-                         static_cast<uint8_t>(info[2].ToNumber().Uint32Value()), except);
+                         static_cast<uint8_t>(info[2].ToNumber().Uint32Value()), audience);
 }
 
 void Door::drop(const Napi::CallbackInfo& info) {

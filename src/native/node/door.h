@@ -34,6 +34,8 @@ class Door final : public Napi::ObjectWrap<Door>, public EventSink {
   void setLuns(const Napi::CallbackInfo& info);
   void sendPdu(const Napi::CallbackInfo& info);
   void completeCommand(const Napi::CallbackInfo& info);
+  Napi::Value setAccess(const Napi::CallbackInfo& info);
+  Napi::Value abortTasks(const Napi::CallbackInfo& info);
   void raiseUnitAttention(const Napi::CallbackInfo& info);
   void drop(const Napi::CallbackInfo& info);
   Napi::Value counters(const Napi::CallbackInfo& info);

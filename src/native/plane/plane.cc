@@ -142,13 +142,45 @@ void Plane::updateVolume(VolumeId id, const VolumeChange& change, uint64_t reque
   if (change.sizeBytes && (bytes < 0 || *change.sizeBytes > static_cast<uint64_t>(bytes))) {
     return settle(request, EINVAL, volume->spec.path + " is smaller than " + std::to_string(*change.sizeBytes) + " octets. Grow it first");
   }
-  auto barrier = std::make_shared<Barrier>([this, request] { settle(request, 0, {}); });
+  auto barrier = std::make_shared<Barrier>([this, request, volume, flushes = change.writeCache == false] {
+    if (!flushes) return settle(request, 0, {});
+    // SBC-3, 6.5.5: without a cache, what was acknowledged is on the disk.
+    workers_[0]->post([this, request, volume](Worker& worker) {
+      worker.flush(volume, [this, &worker, request, volume](int error) {
+        const std::string failure = error == 0 ? std::string() : std::string("fdatasync failed: ") + strerror(error);
+        if (error != 0) worker.volumes().fail(*volume, failure);
+        settle(request, error, failure);
+      });
+    });
+  });
   broadcast([id, change, barrier](Worker& worker) {
     const VolumeViewRef view = worker.volumes().view(id);
     if (!view) return;
     if (change.sizeBytes) view->sizeBytes = *change.sizeBytes;
-    if (change.readOnly) view->readOnly = *change.readOnly;
+    if (change.readOnly) view->readOnly = *change.readOnly || view->volume->spec.readOnly;
+    if (change.writeCache) view->writeCache = *change.writeCache;
+    if (change.descriptorSense) view->descriptorSense = *change.descriptorSense;
   });
+}
+
+void Plane::setAccess(VolumeId id, const VolumeAccess& access, uint64_t request) {
+  if (!volume(id, request)) return;
+  auto barrier = std::make_shared<Barrier>([this, request] { settle(request, 0, {}); });
+  broadcast([id, access, barrier](Worker& worker) {
+    if (const VolumeViewRef view = worker.volumes().view(id)) view->access = access;
+  });
+}
+
+void Plane::abortTasks(VolumeId id, const std::vector<ConnectionId>& connections, uint64_t request) {
+  if (!volume(id, request)) return;
+  auto barrier = std::make_shared<Barrier>([this, request] { settle(request, 0, {}); });
+  for (const ConnectionId connection : connections) {
+    withConnection(connection, [id, barrier](Connection& there) {
+      if (there.session() == nullptr) return;
+      there.session()->abortVolume(id, barrier);
+      there.wake();
+    });
+  }
 }
 
 void Plane::freeze(VolumeId id, uint64_t request) {
@@ -176,8 +208,8 @@ void Plane::thaw(VolumeId id) {
   broadcast([id](Worker& worker) { worker.volumes().thaw(id); });
 }
 
-void Plane::raiseAttention(VolumeId id, uint8_t asc, uint8_t ascq, ConnectionId except) {
-  broadcast([id, asc, ascq, except](Worker& worker) { worker.raiseAttention(id, {0x06, asc, ascq}, except); });
+void Plane::raiseAttention(VolumeId id, uint8_t asc, uint8_t ascq, const Audience& audience) {
+  broadcast([id, asc, ascq, audience](Worker& worker) { worker.raiseAttention(id, {0x06, asc, ascq}, audience); });
 }
 
 void Plane::withConnection(ConnectionId id, std::function<void(Connection&)> action) {

@@ -33,6 +33,8 @@ struct PlaneCount {
 struct VolumeChange {
   std::optional<uint64_t> sizeBytes;
   std::optional<bool> readOnly;
+  std::optional<bool> writeCache;
+  std::optional<bool> descriptorSense;
 };
 
 class Plane {
@@ -56,7 +58,9 @@ class Plane {
   void updateVolume(VolumeId id, const VolumeChange& change, uint64_t request);
   void freeze(VolumeId id, uint64_t request);
   void thaw(VolumeId id);
-  void raiseAttention(VolumeId id, uint8_t asc, uint8_t ascq, ConnectionId except);
+  void setAccess(VolumeId id, const VolumeAccess& access, uint64_t request);
+  void abortTasks(VolumeId id, const std::vector<ConnectionId>& connections, uint64_t request);
+  void raiseAttention(VolumeId id, uint8_t asc, uint8_t ascq, const Audience& audience);
 
   /// Runs on the connection's thread, if the connection is still there.
   void withConnection(ConnectionId id, std::function<void(Connection&)> action);

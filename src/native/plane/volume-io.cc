@@ -26,6 +26,7 @@ void VolumeIo::add(const std::shared_ptr<Volume>& volume) {
   view->stats = &volume->stats[thread_];
   view->sizeBytes = volume->spec.sizeBytes;
   view->readOnly = volume->spec.readOnly;
+  view->writeCache = volume->spec.writeCache;
   views_.emplace(volume->id, std::move(view));
 }
 

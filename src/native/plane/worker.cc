@@ -28,6 +28,11 @@ struct FlushOp final : Completion {
 
 }  // namespace
 
+bool Audience::includes(ConnectionId id) const {
+  if (only.empty()) return id != except;
+  return std::find(only.begin(), only.end(), id) != only.end();
+}
+
 Worker::Worker(Plane& plane, uint32_t index, uint64_t poolBytes)
     : plane_(plane), index_(index), pool_(poolBytes), volumes_(ring_, events_, *this, index) {}
 
@@ -189,9 +194,9 @@ void Worker::reset(const std::vector<VolumeId>& volumes, ResetKind kind, Connect
   }
 }
 
-void Worker::raiseAttention(VolumeId volume, const Sense& sense, ConnectionId except) {
+void Worker::raiseAttention(VolumeId volume, const Sense& sense, const Audience& audience) {
   for (auto& [id, connection] : connections_) {
-    if (id != except && connection->session() != nullptr) connection->session()->raiseAttention(volume, sense);
+    if (audience.includes(id) && connection->session() != nullptr) connection->session()->raiseAttention(volume, sense);
   }
 }
 

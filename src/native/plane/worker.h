@@ -26,6 +26,13 @@ struct alignas(64) WorkerStats {
   SessionCounters sessions;
 };
 
+/// Who is told of a unit attention: `only` these where there are any, otherwise everybody but `except`.
+struct Audience {
+  ConnectionId except = 0;
+  std::vector<ConnectionId> only;
+  bool includes(ConnectionId id) const;
+};
+
 struct StartResult {
   int error = 0;
   std::string message;
@@ -64,7 +71,7 @@ class Worker final : private Threads {
   void setDeadline(Connection& connection, uint64_t atNs);
   void resetEverywhere(const std::vector<VolumeId>& volumes, ResetKind kind, ConnectionId origin, const BarrierRef& barrier);
   void reset(const std::vector<VolumeId>& volumes, ResetKind kind, ConnectionId origin, const BarrierRef& barrier);
-  void raiseAttention(VolumeId volume, const Sense& sense, ConnectionId except);
+  void raiseAttention(VolumeId volume, const Sense& sense, const Audience& audience);
   /// An fdatasync of its own; `done` gets 0 or an errno.
   void flush(std::shared_ptr<Volume> volume, std::function<void(int)> done);
   /// Ends every connection, then the thread. `hurry` waits for nobody but the disk.

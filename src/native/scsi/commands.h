@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "scsi/sense.h"
+#include "storage/volume.h"
 
 namespace rackboot {
 
@@ -32,6 +33,7 @@ struct CommandRow {
   uint8_t lbaAt, lbaBytes;
   uint8_t blocksAt, blocksBytes;  // 0 octets: none; of UNMAP the parameter list length
   bool hasFua;                    // octet 1: protection in bits 7-5, DPO bit 4, FUA bit 3
+  Denied denied;                  // by what a reservation of another has to deny, at least, to be in its way (SBC-3, 4.17)
 };
 
 /// Rows by opcode; null where TypeScript answers.

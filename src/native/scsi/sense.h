@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace rackboot {
 
@@ -11,6 +12,7 @@ namespace rackboot {
 constexpr uint8_t kStatusGood = 0x00;
 constexpr uint8_t kStatusCheckCondition = 0x02;
 constexpr uint8_t kStatusBusy = 0x08;
+constexpr uint8_t kStatusReservationConflict = 0x18;
 
 struct Sense {
   uint8_t key = 0;
@@ -31,6 +33,7 @@ struct Outcome {
 
 constexpr Outcome kGood{};
 constexpr Outcome kBusy{kStatusBusy, {}, 0, false};
+constexpr Outcome kReservationConflict{kStatusReservationConflict, {}, 0, false};
 constexpr Outcome check(uint8_t key, uint8_t asc, uint8_t ascq) {
   return {kStatusCheckCondition, {key, asc, ascq}, 0, false};
 }
@@ -77,9 +80,20 @@ inline std::array<uint8_t, kFixedSenseBytes> fixedSense(const Outcome& outcome) 
   return out;
 }
 
-/// Descriptor format without descriptors (SPC-4, 4.5.2).
-inline std::array<uint8_t, 8> descriptorSense(const Sense& sense) {
-  return {0x72, sense.key, sense.asc, sense.ascq, 0, 0, 0, 0};
+/// Descriptor format (SPC-4, 4.5.2), with an information descriptor (4.5.2.2) where there is something to tell.
+inline std::vector<uint8_t> descriptorSense(const Outcome& outcome) {
+  const Sense& sense = outcome.sense;
+  if (!outcome.informs) return {0x72, sense.key, sense.asc, sense.ascq, 0, 0, 0, 0};
+  std::vector<uint8_t> out{0x72, sense.key, sense.asc, sense.ascq, 0, 0, 0, 12, 0x00, 0x0a, 0x80 /* VALID */, 0, 0, 0, 0, 0};
+  for (int i = 0; i < 4; ++i) out.push_back(static_cast<uint8_t>(outcome.information >> (24 - 8 * i)));
+  return out;
+}
+
+/// In the format that the Control mode page asks for (D_SENSE).
+inline std::vector<uint8_t> encodeSense(const Outcome& outcome, bool descriptor) {
+  if (descriptor) return descriptorSense(outcome);
+  const auto fixed = fixedSense(outcome);
+  return {fixed.begin(), fixed.end()};
 }
 
 }  // namespace rackboot

@@ -113,6 +113,15 @@ class Barrier {
 };
 using BarrierRef = std::shared_ptr<Barrier>;
 
+/// What a reservation of another nexus keeps a command from; each level keeps from what the ones before it do, too.
+enum class Denied : uint8_t { nothing, writes, medium, unit };
+
+/// Who may use a volume that is reserved (SPC-4, 5.13), in the names of connections.
+struct VolumeAccess {
+  Denied denied = Denied::nothing;
+  std::vector<uint64_t> exempt;
+};
+
 struct IoRequest;
 
 /// What one thread knows of a volume. No other thread touches it, so the plain path takes no lock; changes come as messages
@@ -122,6 +131,9 @@ struct VolumeView {
   VolumeStats* stats = nullptr;
   uint64_t sizeBytes = 0;
   bool readOnly = false;
+  bool writeCache = true;        // WCE; without it every write is followed by fdatasync
+  bool descriptorSense = false;  // D_SENSE
+  VolumeAccess access;
   bool frozen = false;   // by the control plane
   bool locked = false;   // by a COMPARE AND WRITE of some thread
   bool stopped = false;  // either: the plain path asks once
