@@ -74,15 +74,14 @@ export const RULES: readonly Rule[] = [
     ({ name, number, words }): Rule => ({
       lamp: "fault",
       pattern: BLINKS[number - 1] ?? "fast",
-      meaning: words,
+      // Init blinks it too, when the daemon has ended: then READY does not beat.
+      meaning: name === "service-stopped" ? `${words} (READY does not beat: the daemon)` : words,
       applies: ({ state }) => standingFaults(state)[0]?.fault.name === name,
     }),
   ),
   { lamp: "fault", pattern: "off", meaning: "nothing is wrong", applies: () => true },
 ];
 
-/** Not the daemon's to light: init does, when the daemon has ended and does not come back. */
-export const SUPERVISOR_RULE = { lamp: "fault", pattern: "solid", meaning: "the daemon is dead; log in on the serial console" } as const;
 /** All four at once. */
 export const IDENTIFY_RULE = { pattern: "fast", meaning: "here I am (rackboot identify, or the button)" } as const;
 

@@ -1,4 +1,4 @@
-import { IDENTIFY_RULE, LAMP_FACTS, LAMPS, RULES, SUPERVISOR_RULE } from "./led-policy.ts";
+import { IDENTIFY_RULE, LAMP_FACTS, LAMPS, RULES } from "./led-policy.ts";
 import { isOn, PATTERNS, type PatternName, periodMs, TICK_MS } from "./patterns.ts";
 
 /** The colours of the drawing, which has to be read on white and on black paper. */
@@ -33,7 +33,6 @@ export function legendSvg(): string {
     parts.push(label(16, y, title, "title"), label(92, y, `${colour}: ${about}`, "about"));
     y += ROW;
     for (const rule of RULES) if (rule.lamp === name) row(fill, rule);
-    if (SUPERVISOR_RULE.lamp === name) row(fill, SUPERVISOR_RULE);
     y += ROW / 2;
   }
   parts.push(label(16, y, "ALL FOUR", "title"));

@@ -1,8 +1,10 @@
 import type { System } from "../src/control/system-operations.ts";
+import type { Faults } from "../src/state/faults.ts";
 import type { Identify } from "../src/state/identify.ts";
 import type { Store } from "../src/state/store.ts";
 import { type Board, findBoard } from "./board.ts";
 import { Button, type ButtonAction } from "./button.ts";
+import { HealthWatcher } from "./health/watcher.ts";
 import { Lamps } from "./lamps.ts";
 import { Leds } from "./leds.ts";
 
@@ -10,17 +12,21 @@ export interface PanelParts {
   /** `--board`, or what the environment says; absent: what the device tree says. */
   readonly board?: string;
   readonly store: Store;
+  readonly faults: Faults;
   readonly identify: Identify;
+  /** `storage.path`: the disk under it is the data disk. */
+  readonly storage: string;
   /** Absent on a person's own machine. */
   readonly system?: System;
   /** Commands that disks have answered so far. */
   readonly ioOperations: () => number;
 }
 
-/** The front of the appliance, as far as the board has one: lamps and the button. Nothing that is wrong with it stops the daemon. */
+/** The front of the appliance, as far as the board has one: lamps, the button, and how the board feels. Nothing that is wrong with it stops the daemon. */
 export class Panel {
   readonly board: Board;
   readonly #parts: PanelParts;
+  readonly #health: HealthWatcher;
   #leds: Leds | undefined;
   #lamps: Lamps | undefined;
   #button: Button | undefined;
@@ -29,6 +35,7 @@ export class Panel {
   constructor(parts: PanelParts) {
     this.#parts = parts;
     this.board = findBoard(parts.board);
+    this.#health = new HealthWatcher(parts);
   }
 
   async start(): Promise<void> {
@@ -40,10 +47,12 @@ export class Panel {
       this.#lamps.start();
     }
     await this.#openButton();
+    this.#health.start();
   }
 
   /** All lamps are off afterwards. */
   stop(): void {
+    this.#health.stop();
     this.#lamps?.stop();
     this.#leds?.close();
     this.#button?.close();

@@ -104,7 +104,9 @@ export class Appliance {
     this.identify = new Identify(emit);
     this.#panel = new Panel({
       store,
+      faults: parts.faults,
       identify: this.identify,
+      storage: settings.config.storage.path,
       ioOperations: () => this.#plane.counters().volumes.reduce((sum, { readOps, writeOps }) => sum + readOps + writeOps, 0),
       ...(parts.board !== undefined && { board: parts.board }),
       ...(parts.system !== undefined && { system: parts.system }),

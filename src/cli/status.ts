@@ -3,7 +3,7 @@ import type { StatusReport } from "../control/operations.ts";
 import { standingFaults } from "../state/faults.ts";
 import { currentBoot, type MachineStatus, machineStatus, type State } from "../state/state.ts";
 import { type AddCommand, client, examples, SOCKET_OPTION, untilInterrupted } from "./context.ts";
-import { age, type Colour, json, type Output, table } from "./output.ts";
+import { age, amount, type Colour, json, type Output, table } from "./output.ts";
 import { bootCell, transferCell, transfersOf } from "./timeline.ts";
 import { poolLine } from "./volume-text.ts";
 
@@ -67,6 +67,13 @@ export function statusText(report: StatusReport, output: Pick<Output, "paint">):
     Object.values(state.transfers).map((transfer) => [transfer.machine ?? transfer.address, transferCell(transfer)]),
   );
   section("Strangers", strangerRows(state, nowMs));
+  section("Board", healthRows(state));
+  section(
+    "Alarms",
+    Object.entries(state.alarms).map(([name, { reason, next, sinceMs }]) => {
+      return [output.paint("yellow", name), `${reason} (since ${age(nowMs - sinceMs)}). Next: ${next}`];
+    }),
+  );
   section("Faults", faultRows(state, nowMs, output));
   section("Wrong", alarmRows(state, nowMs, output));
   return parts.join("");
@@ -86,6 +93,24 @@ function strangerRows(state: State, nowMs: number): readonly (readonly string[])
   return Object.entries(state.strangers).map(([mac, stranger]) => {
     return [mac, stranger.firmware ?? "no firmware", `${age(nowMs - stranger.lastSeenAtMs)} ago`, stranger.told];
   });
+}
+
+function healthRows({ health }: State): readonly (readonly string[])[] {
+  if (health === undefined) return [];
+  const { temperatureC, memory, disk } = health;
+  const smart = disk?.smart;
+  const connected = [disk?.usbId, disk?.driver, disk?.speedMbps === undefined ? undefined : `${disk.speedMbps} Mbit/s`];
+  const told = [
+    smart?.model,
+    ...connected,
+    smart?.temperatureC === undefined ? undefined : `${smart.temperatureC} °C`,
+    smart?.wearPercent === undefined ? undefined : `${smart.wearPercent} % worn`,
+  ];
+  return [
+    ...(temperatureC === undefined ? [] : [["temperature", `${temperatureC} °C`]]),
+    ...(memory === undefined ? [] : [["memory", `${amount(memory.availableBytes)} of ${amount(memory.totalBytes)} free`]]),
+    ...(disk === undefined ? [] : [["data disk", [disk.device, ...told.filter((part) => part !== undefined)].join(", ")]]),
+  ];
 }
 
 function faultRows(state: State, nowMs: number, output: Pick<Output, "paint">): readonly (readonly string[])[] {

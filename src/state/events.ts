@@ -4,6 +4,7 @@ import type { FirmwareKind } from "../machine/firmware.ts";
 import type { Ipv4, Iqn, Mac, MachineName, VolumeName } from "../machine/identifiers.ts";
 import type { PoolReport } from "../machine/volume.ts";
 import type { FaultName } from "./faults.ts";
+import type { AlarmName, Health } from "./health.ts";
 
 export { BOOT_STAGES, type BootStage } from "../machine/boots.ts";
 
@@ -181,6 +182,11 @@ export type StateEvent =
   | { readonly type: "panel.pressed"; readonly action: "identify" | "shutdown" }
   /** A lamp or the button that the board should have; the others work. */
   | { readonly type: "panel.missing"; readonly part: string; readonly reason: string }
+  // The board's health: what is measured, when it changes by more than a flutter, and what is not as it should be.
+  | ({ readonly type: "health.measured" } & Health)
+  | { readonly type: "health.unknown"; readonly reason: string }
+  | { readonly type: "alarm.raised"; readonly alarm: AlarmName; readonly reason: string; readonly next: string }
+  | { readonly type: "alarm.eased"; readonly alarm: AlarmName }
   // The numbered faults (faults.ts), which the light on the front blinks.
   | { readonly type: "fault.raised"; readonly fault: FaultName; readonly reason: string; readonly next: string }
   | { readonly type: "fault.cleared"; readonly fault: FaultName }

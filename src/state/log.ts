@@ -116,6 +116,17 @@ const LINES: Lines = {
   "service.started": info((event) => `${event.service}: ${event.detail}`),
   "service.failed": error((event) => `${event.service} does not run: ${event.reason}`),
   "service.slipped": error((event) => `${event.service}: ${event.reason}`),
+  "health.measured": debug((event) => {
+    const { temperatureC, disk } = event;
+    const parts = [
+      temperatureC === undefined ? undefined : `${temperatureC} °C`,
+      disk === undefined ? undefined : `data disk ${disk.device}`,
+    ];
+    return `the board: ${parts.filter((part) => part !== undefined).join(", ") || "nothing to measure"}`;
+  }),
+  "health.unknown": info((event) => `not all of the board's health can be known: ${event.reason}`),
+  "alarm.raised": warn((event) => `${event.alarm}: ${event.reason}. Next: ${event.next}`),
+  "alarm.eased": info((event) => `${event.alarm}: all right again`),
   "identify.started": info((event) => `all lamps blink for ${formatDuration(event.forMs)}: here I am`),
   "identify.ended": info(() => "the lamps show again how things are"),
   "panel.pressed": info((event) => `the button was pressed: ${event.action}`),

@@ -1,5 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { FAULTS } from "./faults.ts";
+import type { Health } from "./health.ts";
 import { boundedReason } from "./reducer.ts";
 import { MAX_REASONS_OF_A_TYPE, type MachineStatus, machineStatus } from "./state.ts";
 import type { Store } from "./store.ts";
@@ -55,6 +56,28 @@ const DATA_PLANE_GAUGES: readonly Row[] = [
   ["iscsi_connections", "Open iSCSI connections.", (numbers) => numbers.connections],
   ["iscsi_buffer_bytes", "Data buffers in use.", (numbers) => numbers.bufferBytes],
 ];
+
+const HEALTH_GAUGES: readonly (readonly [name: string, help: string, read: (health: Health) => number | undefined])[] = [
+  ["temperature_celsius", "Of the processor.", ({ temperatureC }) => temperatureC],
+  ["memory_available_bytes", "Memory that programs can still have.", ({ memory }) => memory?.availableBytes],
+  [
+    "under_voltage",
+    "1 while the supply voltage is too low.",
+    ({ power }) => (power === undefined ? undefined : Number(power.underVoltage)),
+  ],
+  ["throttled", "1 while the processor is slowed down.", ({ power }) => (power === undefined ? undefined : Number(power.throttled))],
+  ["disk_temperature_celsius", "Of the data disk.", ({ disk }) => disk?.smart?.temperatureC],
+  [
+    "disk_wear_ratio",
+    "Of the data disk's life, what is used; 1 is what its maker promised.",
+    ({ disk }) => ratio(disk?.smart?.wearPercent),
+  ],
+  ["disk_bad_sectors", "Sectors of the data disk that were lost or wait to be.", ({ disk }) => disk?.smart?.badSectors],
+];
+
+function ratio(percent: number | undefined): number | undefined {
+  return percent === undefined ? undefined : percent / 100;
+}
 
 const VOLUME_COUNTERS: readonly VolumeRow[] = [
   ["volume_reads_total", "READ commands.", (numbers) => numbers.readOps],
@@ -174,6 +197,18 @@ export class Metrics {
       const { faults } = store.snapshot();
       for (const { name, number } of FAULTS) gauge.set({ fault: name, number: String(number) }, faults[name] === undefined ? 0 : 1);
     });
+    this.#gauge("alarm", "1 while an alarm stands.", ["alarm"], (gauge) => {
+      gauge.reset();
+      for (const alarm of Object.keys(store.snapshot().alarms)) gauge.set({ alarm }, 1);
+    });
+    for (const [name, help, read] of HEALTH_GAUGES) {
+      this.#gauge(name, help, [], (gauge) => {
+        const value = read(store.snapshot().health ?? {});
+        // A board that does not tell has no sample, and not a 0 that somebody believes.
+        if (value === undefined) gauge.remove();
+        else gauge.set(value);
+      });
+    }
     this.#gauge("config_rejected", "1 while a configuration file is refused.", [], (gauge) => {
       gauge.set(store.snapshot().daemon.rejected === undefined ? 0 : 1);
     });

@@ -74,6 +74,18 @@ function change(state: State, event: TimedEvent): State {
         ...state,
         services: { ...state.services, [event.service]: { status: "failed", detail: event.reason, sinceMs: event.atMs } },
       };
+    case "health.measured": {
+      const { type: _type, atMs: _atMs, ...health } = event;
+      return { ...state, health };
+    }
+    case "alarm.raised": {
+      const { alarm: name, reason, next, atMs } = event;
+      return { ...state, alarms: { ...state.alarms, [name]: { reason, next, sinceMs: state.alarms[name]?.sinceMs ?? atMs } } };
+    }
+    case "alarm.eased": {
+      const { [event.alarm]: _eased, ...alarms } = state.alarms;
+      return { ...state, alarms };
+    }
     case "identify.started":
       return { ...state, identify: { sinceMs: event.atMs } };
     case "identify.ended": {
@@ -114,6 +126,7 @@ function change(state: State, event: TimedEvent): State {
     case "service.slipped":
     case "panel.pressed":
     case "panel.missing":
+    case "health.unknown":
       return state;
   }
 }

@@ -3,6 +3,7 @@ import type { Ipv4, Iqn, Mac, MachineName } from "../machine/identifiers.ts";
 import type { PoolReport } from "../machine/volume.ts";
 import type { BootStage, FileRole, Transport } from "./events.ts";
 import type { FaultName } from "./faults.ts";
+import type { AlarmName, AlarmState, Health } from "./health.ts";
 
 /**
  * All that LEDs, console, metrics and the control API know of the daemon. Plain data: it goes through JSON as it is.
@@ -21,6 +22,10 @@ export interface State {
   readonly volumes: Readonly<Record<string, VolumeState>>;
   /** What the volumes are stored on; absent until it was looked at. */
   readonly pool?: PoolState;
+  /** What is measured of the board itself; absent until it was looked at. */
+  readonly health?: Health;
+  /** What is not as it should be, and no fault. */
+  readonly alarms: Readonly<Partial<Record<AlarmName, AlarmState>>>;
   /** While all lamps blink for whoever looks for the appliance. */
   readonly identify?: { readonly sinceMs: number };
   /** Of the interface that faces the rack; absent until it was looked at. */
@@ -142,6 +147,7 @@ export function initialState(atMs: number): State {
     volumes: {},
     strangers: {},
     faults: {},
+    alarms: {},
     counters: {},
   };
 }
