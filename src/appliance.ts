@@ -53,6 +53,8 @@ export interface ApplianceParts {
   /** Parts raise and clear the numbered faults here. */
   readonly faults: Faults;
   readonly database: DatabaseSync;
+  /** Why there is no data disk: no volume is served then, and everything else is. */
+  readonly noDataDisk?: string;
   readonly version: string;
   /** The operating system under the daemon; absent where that is a person's own machine. */
   readonly system?: System;
@@ -224,7 +226,7 @@ export class Appliance {
     const { config } = this.#settings;
     await this.#panel.start();
     checkNetwork(config);
-    await this.#disks.start(volumesOf(config));
+    await this.#disks.start(volumesOf(config), this.#parts.noDataDisk);
     const portals = this.#iscsi.listen();
     this.#iscsiPort = portals[0]?.port ?? 0;
     this.#started("iscsi", `on ${portals.map(({ address, port }) => `${address}:${port}`).join(", ")}`);

@@ -11,9 +11,11 @@ import { packageVersion } from "./control/version.ts";
 import { volumeOperations } from "./control/volume-operations.ts";
 import { LiveConfig } from "./live-config.ts";
 import type { GoodReading } from "./machine/config-edit.ts";
+import { readConfig } from "./machine/config-file.ts";
 import { watchFile } from "./machine/config-watcher.ts";
 import type { MachineName } from "./machine/identifiers.ts";
-import { openDatabase, saveTimelines, Timelines } from "./state/database.ts";
+import { openDataDisk, whyMissing } from "./state/data-disk.ts";
+import { saveTimelines, Timelines } from "./state/database.ts";
 import { Faults, followFaults } from "./state/faults.ts";
 import { createLogger, type LogFormat, type Logger, type LogLevel, logEvents } from "./state/log.ts";
 import { Store } from "./state/store.ts";
@@ -34,14 +36,23 @@ export interface DaemonOptions {
 export async function runDaemon(reading: GoodReading, options: DaemonOptions): Promise<number> {
   const { stderr } = process;
   const logger = createLogger({ format: options.logFormat, level: options.logLevel, destination: stderr, colour: stderr.isTTY === true });
+  // A slip of ours in one answer must not take the disks from a whole rack.
+  process.on("unhandledRejection", (error) => logger.error({ error }, `something failed and was not looked after: ${sentence(error)}`));
   try {
-    const daemon = new Daemon(options, reading, logger);
-    return await daemon.run();
+    // Begins anew when a data disk that was missing is there: until then nothing was kept that would be lost by it.
+    for (let next = reading; await new Daemon(options, next, logger).run(); ) {
+      const again = readConfig(reading.file);
+      if (again.ok) next = again;
+    }
+    return 0;
   } catch (cause) {
     logger.fatal({ error: (cause as { code?: unknown }).code }, sentence(cause));
     return 1;
   }
 }
+
+const LOOK_FOR_DISK_EVERY_MS = 2_000;
+const DATA_DISK_IS_THERE = "the data disk is there, beginning anew with it";
 
 class Daemon {
   readonly #options: DaemonOptions;
@@ -58,13 +69,14 @@ class Daemon {
     logEvents(this.#store, logger);
     this.#faults = new Faults(this.#store.emit);
     followFaults(this.#store, this.#faults);
-    // A slip of ours in one answer must not take the disks from a whole rack.
-    process.on("unhandledRejection", (error) => logger.error({ error }, `something failed and was not looked after: ${sentence(error)}`));
   }
 
-  async run(): Promise<number> {
+  /** Resolves with true when it shall begin anew. */
+  async run(): Promise<boolean> {
     const reading = this.#reading;
-    const { database, setAside } = openDatabase(reading.config.storage.path);
+    const { path } = reading.config.storage;
+    const { database, setAside, missing } = openDataDisk(path);
+    if (missing !== undefined) this.#faults.raise("no-data-disk", "storage", { reason: missing });
     if (setAside !== undefined) this.#logger.error(`state.sqlite was damaged; it is kept as ${setAside}, and a new one was begun`);
     const version = packageVersion();
     const board = this.#options.board ?? process.env["RACKBOOT_BOARD"];
@@ -74,6 +86,7 @@ class Daemon {
       faults: this.#faults,
       database,
       version,
+      ...(missing !== undefined && { noDataDisk: missing }),
       ...(board !== undefined && { board }),
     });
     const saved = saveTimelines(this.#store, new Timelines(database), (error) => this.#logger.error(`timelines: ${sentence(error)}`));
@@ -103,8 +116,7 @@ class Daemon {
       await this.#listen(control);
       live.begin();
       this.#store.emit({ type: "daemon.ready" });
-      await this.#untilStopped(live);
-      return 0;
+      return await this.#untilStopped(live, missing === undefined ? undefined : path);
     } finally {
       process.off("SIGHUP", hangUp);
       await control.close();
@@ -124,9 +136,14 @@ class Daemon {
     }
   }
 
-  async #untilStopped(live: LiveConfig): Promise<void> {
+  /** `awaited` is the folder of a data disk that is missing. Resolves with true when it is there. */
+  async #untilStopped(live: LiveConfig, awaited: string | undefined): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<string>();
     const stop = (signal: string): void => resolve(signal);
+    const look = (): void => {
+      if (awaited !== undefined && whyMissing(awaited) === undefined) resolve(DATA_DISK_IS_THERE);
+    };
+    const timer = awaited === undefined ? undefined : setInterval(look, LOOK_FOR_DISK_EVERY_MS);
     const changed = (): void => live.reload(false);
     const unwatch = watchFile(this.#reading.file, changed);
     // The file may have changed since it was read.
@@ -134,9 +151,13 @@ class Daemon {
     process.on("SIGTERM", stop);
     process.on("SIGINT", stop);
     const reason = await promise;
+    clearInterval(timer);
+    process.off("SIGTERM", stop);
+    process.off("SIGINT", stop);
     unwatch();
     this.#store.emit({ type: "daemon.stopping", reason });
     await live.idle();
+    return reason === DATA_DISK_IS_THERE;
   }
 }
 

@@ -60,6 +60,11 @@ export function openDatabase(folder: string, now: () => Date = () => new Date())
   }
 }
 
+/** Forgets everything when it is closed. */
+export function openMemoryDatabase(): DatabaseSync {
+  return open(":memory:");
+}
+
 function open(file: string): DatabaseSync {
   const database = new DatabaseSync(file, { enableForeignKeyConstraints: true });
   try {

@@ -42,8 +42,9 @@ export class Disks {
     this.machines = new MachineDisks(this.store, { machine: (name) => rack().byName(name), isConnected, fence, currentBoot });
   }
 
-  /** Clears away what a crash left, opens what `settings` names, and watches the pool. */
-  async start(settings: VolumeStoreSettings): Promise<void> {
+  /** Clears away what a crash left, opens what `settings` names, and watches the pool. `missing`: why there is no disk for all that. */
+  async start(settings: VolumeStoreSettings, missing?: string): Promise<void> {
+    if (missing !== undefined) return this.store.doWithout(missing);
     await this.store.recover(settings.storage);
     this.store.library.pool.watch(() => this.store.warnOfThreshold());
     await this.store.apply(settings);

@@ -43,7 +43,7 @@ export class MachineDisks {
   async begin(name: MachineName): Promise<void> {
     const machine = this.#lives.machine(name);
     const fenced = this.#lives.fence(name, "a new boot of the machine began");
-    if (machine === undefined) return await fenced;
+    if (machine === undefined || !this.#store.isOpen) return await fenced;
     await this.#store.gate(this.#own(machine), async () => {
       await fenced;
       await this.#prepare(machine);
@@ -53,7 +53,7 @@ export class MachineDisks {
   /** Resolves when a login may be given its disks, or a loader may be looked for in them. Never rejects. */
   async ready(name: MachineName, waiting: Waiting = "file"): Promise<void> {
     const machine = this.#lives.machine(name);
-    if (machine === undefined) return;
+    if (machine === undefined || !this.#store.isOpen) return;
     await this.#store.passable(machine.disks);
     // Firmware with an initiator of its own asks for no file; and the daemon may have been restarted during the boot.
     const boot = this.#lives.currentBoot(name);

@@ -65,6 +65,8 @@ export class VolumeStore implements Serving {
   readonly #gates = new Map<VolumeName, Promise<unknown>>();
   readonly #swapping = new Set<VolumeName>();
   #library: Library | undefined;
+  /** Why there is nothing to open it on. */
+  #missing: string | undefined;
   #making: { readonly snapshots: Snapshots; readonly clones: Clones } | undefined;
 
   constructor(parts: VolumeStoreParts) {
@@ -81,13 +83,18 @@ export class VolumeStore implements Serving {
     this.#making = { snapshots, clones: new Clones(this.#library, snapshots, this) };
   }
 
+  /** There is no data disk, for the life of this store: it serves nothing, and says why. */
+  doWithout(missing: string): void {
+    this.#missing = missing;
+  }
+
   get isOpen(): boolean {
     return this.#library !== undefined;
   }
 
   /** Throws before {@link recover}. */
   get library(): Library {
-    if (this.#library === undefined) throw new VolumeError("the volume store is not open yet");
+    if (this.#library === undefined) throw this.#notOpen();
     return this.#library;
   }
 
@@ -100,8 +107,14 @@ export class VolumeStore implements Serving {
   }
 
   get #made(): { readonly snapshots: Snapshots; readonly clones: Clones } {
-    if (this.#making === undefined) throw new VolumeError("the volume store is not open yet");
+    if (this.#making === undefined) throw this.#notOpen();
     return this.#making;
+  }
+
+  #notOpen(): VolumeError {
+    const missing = this.#missing;
+    if (missing === undefined) return new VolumeError("the volume store is not open yet");
+    return new VolumeError(`there is no data disk: ${missing}; plug it in, or correct storage.path`);
   }
 
   get(name: VolumeName): OpenVolume | undefined {
@@ -132,6 +145,7 @@ export class VolumeStore implements Serving {
    * opened is told as `volume.failed` and left out. A clone inside a machine is made when the machine first boots.
    */
   async apply(settings: VolumeStoreSettings): Promise<() => Promise<void>> {
+    if (this.#missing !== undefined) return async () => undefined;
     if (this.#library === undefined) await this.recover(settings.storage);
     this.#settings = settings;
     this.#wanted = new Map(settings.volumes);

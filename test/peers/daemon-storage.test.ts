@@ -1,6 +1,7 @@
-import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { RACKBOOT } from "../harness/daemon.ts";
 import { run, runOrThrow } from "../harness/process.ts";
 import { Resources } from "../harness/resources.ts";
 import { BLOCK, BusyMachine, DiskClient, type Outcome } from "./disk-client.ts";
@@ -86,6 +87,30 @@ describe("a disk without space", () => {
     expect(daemon.log).toMatch(/ERROR: volume tlon is offline: \/nowhere\/tlon\.raw does not exist/);
     expect((await (await login("uqbar")).write(0, pattern(0))).status).toBe(0);
     await expect(login("tlon")).rejects.toThrow("refused with status 0x301");
+  });
+});
+
+describe("a data disk that is not there", () => {
+  it("is told of, costs only what needs it, and is used as soon as it is", async () => {
+    const marker = join(daemon.storage, ".not-mounted");
+    daemon.write(rack({ uqbar: { size: "8M" } }));
+    mkdirSync(daemon.storage);
+    writeFileSync(marker, "");
+    await daemon.start();
+    expect((await daemon.status()).state.faults["no-data-disk"]?.reason).toBe(`no disk is mounted on ${daemon.storage}`);
+    await expect(login("uqbar")).rejects.toThrow("refused with status 0x301");
+    const create = [process.execPath, "--no-warnings", RACKBOOT, "volume", "create", "other", "8M"];
+    const refused = await run(create, { environment: { RACKBOOT_SOCKET: daemon.socket } });
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining("there is no data disk: no disk is mounted on") });
+    expect((await fetch(`${daemon.url}/healthz`)).status).toBe(503);
+    expect(readdirSync(daemon.storage)).toEqual([".not-mounted"]);
+
+    rmSync(marker);
+    await daemon.says(/beginning anew with it/);
+    await daemon.says(/: ready$/m, 30_000);
+    expect((await daemon.status()).state.faults["no-data-disk"]).toBeUndefined();
+    expect((await (await login("uqbar")).write(0, pattern(0))).status).toBe(0);
+    expect(await daemon.stop()).toEqual({ code: 0, signal: null });
   });
 });
 

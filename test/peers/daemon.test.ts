@@ -92,12 +92,6 @@ describe("a daemon that cannot start says why in one sentence, with the next ste
     expect(refusalOf(await daemon.refusal([...box.prefix, ...UNPRIVILEGED]))).toMatch(sentence);
   });
 
-  it("a storage that it may not write to", async () => {
-    mkdirSync(daemon.storage, { mode: 0o555 });
-    daemon.write(RACK);
-    expect(refusalOf(await daemon.refusal(UNPRIVILEGED))).toMatch(/state\.sqlite cannot be opened: .*Check that this user may write to/);
-  });
-
   it("a kernel, or a container, without io_uring", async () => {
     const program = join(daemon.folder, "without-io-uring");
     await runOrThrow(["g++", "-o", program, join(import.meta.dirname, "without-io-uring.cc")]);
