@@ -30,6 +30,7 @@ build: $(STAMPS)/npm ## Build the daemon and its native part into dist/
 	@ln -sfn ../../dist/src/main.js node_modules/.bin/rackboot
 	@$(MAKE) --no-print-directory -C src/native
 	@$(MAKE) --no-print-directory -C src/native/look
+	@$(MAKE) --no-print-directory -C src/native/restart
 
 .PHONY: lint
 lint: $(STAMPS)/npm ## Check types, style, import layers and C++ formatting
@@ -64,6 +65,14 @@ bench-volumes: build ## What clones, snapshots and lists of disks cost, as a cur
 	@test/setup/packages.sh test
 	@node test/bench/volume-figures.ts
 
+.PHONY: image
+image: build ## A board's card: BOARD=rpi4|rpi5|qemu, BUILDROOT=DIR (default: the pinned release is downloaded)
+	@firmware/image.sh "$(BOARD)" $(BUILDROOT)
+
+.PHONY: image-check
+image-check: build ## The image's tree on a real Buildroot: BUILDROOT=DIR, QUICK=1 without building
+	@firmware/check.sh "$(BUILDROOT)" $(if $(QUICK),--quick)
+
 .PHONY: schema
 schema: build ## Write docs/rackboot.schema.json anew
 	@node dist/src/main.js schema > docs/rackboot.schema.json
@@ -77,3 +86,4 @@ clean: ## Remove what was built
 	rm -rf dist
 	@$(MAKE) --no-print-directory -C src/native clean
 	@$(MAKE) --no-print-directory -C src/native/look clean
+	@$(MAKE) --no-print-directory -C src/native/restart clean
