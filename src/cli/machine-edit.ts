@@ -127,7 +127,7 @@ function addSwap(machine: Command, context: Context): void {
 }
 
 /** An option that may stand several times. */
-function another(value: string, before: readonly string[] = []): readonly string[] {
+export function another(value: string, before: readonly string[] = []): readonly string[] {
   return [...before, value];
 }
 

@@ -50,7 +50,7 @@ export function addEntries(machine: Command, context: Context): void {
     });
 }
 
-function entryNumber(text: string): number {
+export function entryNumber(text: string): number {
   if (!/^[0-9]{1,4}$/.test(text)) throw new InvalidArgumentError("It is a number from 0.");
   return Number(text);
 }

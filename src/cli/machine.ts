@@ -3,6 +3,7 @@ import type { MachineReport } from "../control/operations.ts";
 import { machineStatus } from "../state/state.ts";
 import { type AddCommand, type Context, client, examples, SOCKET_OPTION } from "./context.ts";
 import { describeBoot } from "./explain.ts";
+import { addCheckMove } from "./machine-check.ts";
 import { addEdits } from "./machine-edit.ts";
 import { addEntries } from "./machine-entries.ts";
 import { age, json, type Output, table } from "./output.ts";
@@ -21,6 +22,7 @@ export const addMachine: AddCommand = (program, context) => {
   addEdits(machine, context);
   addReset(machine, context);
   addEntries(machine, context);
+  addCheckMove(machine, context);
 
   machine
     .command("list")

@@ -12,3 +12,23 @@ export interface EntriesReport {
   readonly unifiedKernels: readonly string[];
   readonly notes: readonly string[];
 }
+
+/** Whether what a machine boots next would boot on other hardware. */
+export interface MoveReport {
+  readonly volume: VolumeName;
+  /** Of the entry. */
+  readonly title: string;
+  /** The network cards that were asked about. */
+  readonly nics: readonly string[];
+  /** The initramfs that was looked into: its files on the disk, laid over each other. */
+  readonly files: readonly string[];
+  readonly kernelVersion?: string;
+  /** Of the archives that it is made of. */
+  readonly compressions: readonly string[];
+  /** Which driver takes which of the network cards that were asked about by their PCI identifiers. */
+  readonly drivers: readonly string[];
+  /** Sentences; empty where it should boot. */
+  readonly problems: readonly string[];
+  /** What to run in the machine before it moves, where there are problems. */
+  readonly mend?: string;
+}

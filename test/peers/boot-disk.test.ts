@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ControlClient } from "../../src/control/client.ts";
 import { RACKBOOT } from "../harness/daemon.ts";
 import { copyDisk, ensureGuest, type Guest } from "../harness/guest.ts";
-import { runOrThrow } from "../harness/process.ts";
+import { run, runOrThrow } from "../harness/process.ts";
 import { Resources } from "../harness/resources.ts";
 import { LoopbackDaemon, PORTS } from "./loopback-daemon.ts";
 
@@ -111,6 +111,25 @@ describe("a machine whose disk decides", () => {
     await expect(rackboot("machine", "boot", "uqbar")).rejects.toThrow("say either --entry NUMBER or --default");
     const again = await new ControlClient(daemon.socket).call("machine.boot", { name: "uqbar" });
     expect(again.next).toEqual({ index: 0, because: "disk" });
+  });
+});
+
+describe("a machine that shall move to other hardware", () => {
+  beforeEach(() => copyDisk(guest, disk));
+
+  it("is told whether its own initramfs would boot there, and what to run where it would not", async () => {
+    await start();
+    expect(await rackboot("machine", "check", "uqbar", "--nic", "e1000e", "--nic", "8086:100e")).toMatch(
+      /initrd\.img-\S+: (none, )?zstd, Linux \S+\)\n {2}8086:100e is driven by e1000\n {2}good: it finds its root over iSCSI\n/,
+    );
+    const check = ["machine", "check", "uqbar", "--nic", "mlx5_core", "--socket", daemon.socket];
+    const lacking = await run([process.execPath, "--no-warnings", RACKBOOT, ...check]);
+    expect([lacking.code, lacking.stdout]).toEqual([
+      1,
+      expect.stringContaining("the kernel module mlx5_core is missing: the network card has no driver"),
+    ]);
+    expect(lacking.stdout).toMatch(/dracut -f --no-hostonly --add "network iscsi" --add-drivers "mlx5_core" --kver 6\./);
+    await expect(rackboot("machine", "check", "uqbar", "--nic", "a card")).rejects.toThrow('"a card" is no network card');
   });
 });
 

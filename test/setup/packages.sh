@@ -5,13 +5,13 @@ set -euo pipefail
 
 declare -A GROUPS_OF=(
   [build]="g++ make pkg-config python3 liburing-dev grub-common"
-  [demo]="iproute2 qemu-system-x86 ovmf ipxe-qemu mmdebstrap e2fsprogs grub-efi-amd64-signed shim-signed uidmap curl"
+  [demo]="iproute2 qemu-system-x86 ovmf ipxe-qemu mmdebstrap e2fsprogs xfsprogs dosfstools mtools grub-efi-amd64-signed shim-signed uidmap curl"
   [test]="
     clang libclang-rt-dev clang-format shellcheck
     libiscsi-bin qemu-utils qemu-block-extra tgt istgt fio
     tftp-hpa atftp ipxe tcpdump dnsmasq-base isc-dhcp-client busybox openssl
-    xfsprogs btrfs-progs dosfstools mtools
     rauc dbus genimage squashfs-tools
+    xfsprogs btrfs-progs dosfstools mtools cpio bzip2 lz4 xz-utils zstd
   "
 )
 [[ ${1:-} == --help ]] && { sed -n '2,3p' "$0" | cut -c3-; exit 0; }

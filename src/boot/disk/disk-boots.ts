@@ -1,4 +1,4 @@
-import type { EntriesReport } from "../../machine/boot-entries.ts";
+import type { EntriesReport, MoveReport } from "../../machine/boot-entries.ts";
 import type { MachineName, VolumeName } from "../../machine/identifiers.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { Emit, TimedEvent } from "../../state/events.ts";
@@ -7,7 +7,8 @@ import type { LoaderInspector } from "../file-system.ts";
 import type { BootPlan, FileOrigin } from "../plan.ts";
 import { configuredPlan, nothing } from "../plan.ts";
 import { loaderChains } from "./chains.ts";
-import type { DiskFile, DiskFindings } from "./disk-boot.ts";
+import { checkMove } from "./check-move.ts";
+import type { DiskEntry, DiskFile, DiskFindings } from "./disk-boot.ts";
 import { diskPlan } from "./disk-plan.ts";
 import type { DiskLooks } from "./looks.ts";
 import { cameUp, choose, type DiskMemory, entryName, failed, replaced, type Settled, settle } from "./memory.ts";
@@ -89,14 +90,17 @@ export class DiskBoots {
   /** The machine boots this entry, next time or from now on; undefined: what its disk says. Returns the report as it is then. */
   async choose(machine: Machine, index: number | undefined, once: boolean): Promise<EntriesReport> {
     const { volume, findings } = await this.#find(machine);
-    const entry = index === undefined ? undefined : findings.entries[index];
-    if (index !== undefined && entry === undefined) {
-      const count = findings.entries.length;
-      throw new LookError("not-found", `${volume} has no entry ${index}; it has ${count === 0 ? "none at all" : `0 to ${count - 1}`}`);
-    }
+    const entry = index === undefined ? undefined : entryAt(volume, findings, index);
     const { memories } = this.#parts;
     memories.set(volume, choose(memories.get(volume), entry === undefined ? undefined : entryName(entry), once));
     return this.entries(machine);
+  }
+
+  /** Whether what the machine boots next, or this entry, would boot on hardware with these network cards. */
+  async check(machine: Machine, nics: readonly string[], index: number | undefined): Promise<MoveReport> {
+    const { volume, path, findings } = await this.#find(machine);
+    const chosen = index ?? this.#settle(machine, volume, findings)?.index ?? 0;
+    return { volume, nics, ...(await checkMove(await this.#parts.looks.open(path), entryAt(volume, findings, chosen), nics)) };
   }
 
   /** What happened to machines and disks, as far as it has to be remembered. */
@@ -173,4 +177,11 @@ export class DiskBoots {
     const open = async (): Promise<DiskSource> => new DiskSource(await this.#parts.looks.open(path), file);
     return { kind: "disk", path: file.path, sizeBytes: file.sizeBytes, open };
   }
+}
+
+function entryAt(volume: VolumeName, { entries }: DiskFindings, index: number): DiskEntry {
+  const entry = entries[index];
+  if (entry !== undefined) return entry;
+  const count = entries.length;
+  throw new LookError("not-found", `${volume} has no entry ${index}; it has ${count === 0 ? "none at all" : `0 to ${count - 1}`}`);
 }

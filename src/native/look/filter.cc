@@ -38,12 +38,16 @@ constexpr int kAllowed[] = {
     SYS_fstat,         SYS_exit,         SYS_exit_group,   SYS_rt_sigreturn, SYS_rt_sigaction,    SYS_rt_sigprocmask,
     SYS_futex,         SYS_getrandom,    SYS_rseq,         SYS_sched_yield,  SYS_set_tid_address, SYS_set_robust_list,
     SYS_clock_gettime, SYS_clock_getres, SYS_gettimeofday, SYS_uname,        SYS_restart_syscall, SYS_getuid,
-    SYS_geteuid,       SYS_getgid,       SYS_getegid,      SYS_getpid,       SYS_gettid,
+    SYS_geteuid,       SYS_getgid,       SYS_getegid,      SYS_getpid,       SYS_gettid,          SYS_pipe2,
+    SYS_ppoll,
 #ifdef SYS_arch_prctl
     SYS_arch_prctl,
 #endif
 #ifdef SYS_time
     SYS_time,
+#endif
+#ifdef SYS_poll
+    SYS_poll,          SYS_pipe,
 #endif
 };
 
@@ -166,6 +170,8 @@ std::vector<sock_filter> build_filter() {
   // Asking for a limit, never setting one.
   decide(program, SYS_prlimit64,
          {load(low_half(2)), unless_equal(0, 3), load(high_half(2)), unless_equal(0, 1), answer(kAllow), answer(refuse(EPERM))});
+  // A program that unpacks makes the pipe to itself that ends its waiting non-blocking; whom a descriptor signals is not its to say.
+  decide(program, SYS_fcntl, {load(low_half(1)), if_equal(F_GETFL, 2), if_equal(F_SETFL, 1), answer(refuse(EPERM)), answer(kAllow)});
   // The size of a block device; everything else is "not a terminal".
   decide(program, SYS_ioctl, {load(low_half(1)), if_equal(static_cast<uint32_t>(BLKGETSIZE64), 1), answer(refuse(ENOTTY)), answer(kAllow)});
   // An opened directory has no entries: readdir takes ENOENT for the end.
