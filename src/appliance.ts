@@ -143,6 +143,7 @@ export class Appliance {
       portals: config.iscsi.portals.map((address) => ({ address, port: config.iscsi.port })),
       volumes: this.#disks.store,
       reservations: new ReservationStore(database),
+      onFull: (volume) => this.#disks.full(volume),
       ready: (machine, reconnects) => this.#disks.machines.ready(machine, reconnects ? "reconnect" : "login"),
       secretsFor: (machine) => this.#settings.secrets.get(machine),
       random: randomBytes,
@@ -377,7 +378,7 @@ export class Appliance {
     const counters = this.#plane.counters();
     const volumes = counters.volumes.flatMap((volume) => {
       const name = this.#disks.store.byId(volume.volume)?.name;
-      return name === undefined ? [] : [{ ...volume, name }];
+      return name === undefined ? [] : [{ ...volume, name, ...this.#disks.store.room(volume.volume) }];
     });
     return { ...counters, volumes };
   }

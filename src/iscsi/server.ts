@@ -41,6 +41,8 @@ export interface IscsiServerParts {
   readonly random: (octets: number) => Uint8Array;
   /** Resolves when the machine's disks are what this login shall see; absent: they always are. Must not reject. */
   readonly ready?: (machine: MachineName, reconnects: boolean) => Promise<void>;
+  /** A write to the volume found no room; told again and again. */
+  readonly onFull?: (volume: VolumeId) => void;
   readonly emit: Emit;
 }
 
@@ -132,10 +134,10 @@ export class IscsiServer {
         this.#closed(event.connection, event.reason, event.detail);
         break;
       case "volume-failed":
-        this.#volumeEvent(event.volume, (volume) => ({ type: "volume.failed", volume, reason: event.reason }));
+        this.#volumeEvent(event.volume, (volume) => ({ type: "volume.failed", volume, reason: event.reason, storage: true }));
         break;
       case "volume-full":
-        this.#volumeEvent(event.volume, (volume) => ({ type: "volume.full", volume }));
+        this.#parts.onFull?.(event.volume);
         break;
       case "volume-reset":
         this.#reset(event.volume);

@@ -100,8 +100,11 @@ export type StateEvent =
   | (Who & { readonly type: "iscsi.closed"; readonly connection: number; readonly reason: string })
   // Disks.
   | { readonly type: "volume.opened"; readonly volume: VolumeName; readonly sizeBytes: number }
-  | { readonly type: "volume.failed"; readonly volume: VolumeName; readonly reason: string }
+  /** `storage`: what it is stored on failed while it was served; otherwise it could not be opened or made. */
+  | { readonly type: "volume.failed"; readonly volume: VolumeName; readonly reason: string; readonly storage?: true }
   | { readonly type: "volume.full"; readonly volume: VolumeName }
+  /** There is room again; `refusals` is how often there was none, counted once a second at most. */
+  | { readonly type: "volume.eased"; readonly volume: VolumeName; readonly refusals: number }
   | {
       readonly type: "volume.made";
       readonly volume: VolumeName;

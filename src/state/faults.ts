@@ -175,6 +175,22 @@ export function followFaults(store: Store, faults: Faults): () => void {
       case "link.up":
         faults.clear("no-link", event.interface);
         break;
+      case "volume.failed":
+        if (event.storage === true) faults.raise("data-disk-failing", event.volume, { reason: `volume ${event.volume}: ${event.reason}` });
+        break;
+      case "volume.opened":
+      case "volume.deleted":
+        if (event.type === "volume.opened" || event.snapshot === undefined) faults.clear("data-disk-failing", event.volume);
+        break;
+      case "volume.full":
+        faults.raise("data-disk-failing", `full ${event.volume}`, {
+          reason: `volume ${event.volume} cannot grow: no space left where it is stored`,
+          next: "delete what nobody needs, or give the store a larger disk",
+        });
+        break;
+      case "volume.eased":
+        faults.clear("data-disk-failing", `full ${event.volume}`);
+        break;
       case "service.failed":
         faults.raise("service-stopped", event.service, { reason: `${event.service}: ${event.reason}` });
         break;

@@ -81,6 +81,7 @@ const LINES: Lines = {
   "volume.opened": info((event) => `volume ${event.volume} is open (${formatSize(event.sizeBytes)})`),
   "volume.failed": error((event) => `volume ${event.volume} is offline: ${event.reason}`),
   "volume.full": error((event) => `volume ${event.volume} cannot grow: no space left where it is stored`),
+  "volume.eased": info((event) => `volume ${event.volume} has room to grow again; it was refused ${event.refusals} times`),
   "volume.made": info((event) => {
     const origin = event.origin === undefined ? "" : ` of ${event.origin}`;
     return `volume ${event.volume} is ${event.how}${origin} (${formatSize(event.sizeBytes)}, ${Math.round(event.elapsedMs)} ms)`;

@@ -2,7 +2,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom
 import { FAULTS } from "./faults.ts";
 import type { Health } from "./health.ts";
 import { boundedReason } from "./reducer.ts";
-import { MAX_REASONS_OF_A_TYPE, type MachineStatus, machineStatus } from "./state.ts";
+import { MAX_REASONS_OF_A_TYPE, type MachineStatus, machineStatus, type PoolState } from "./state.ts";
 import type { Store } from "./store.ts";
 
 /** The counters of the iSCSI data plane (native/data-plane.ts), with volumes by name. */
@@ -25,6 +25,9 @@ export interface VolumeNumbers {
   readonly writeBytes: number;
   readonly flushOps: number;
   readonly errors: number;
+  readonly sizeBytes: number;
+  /** What its file takes, shared or not. */
+  readonly usedBytes: number;
 }
 
 export interface MetricsOptions {
@@ -86,6 +89,18 @@ const VOLUME_COUNTERS: readonly VolumeRow[] = [
   ["volume_written_bytes_total", "Octets written.", (numbers) => numbers.writeBytes],
   ["volume_flushes_total", "Flushes to stable storage.", (numbers) => numbers.flushOps],
   ["volume_errors_total", "Commands that the storage failed.", (numbers) => numbers.errors],
+];
+
+const VOLUME_GAUGES: readonly VolumeRow[] = [
+  ["volume_size_bytes", "What initiators are told.", (numbers) => numbers.sizeBytes],
+  ["volume_used_bytes", "What its file takes of the pool, shared or not.", (numbers) => numbers.usedBytes],
+];
+
+const POOL_GAUGES: readonly (readonly [name: string, help: string, read: (pool: PoolState) => number])[] = [
+  ["pool_size_bytes", "The file system that the disks are stored on.", (pool) => pool.sizeBytes],
+  ["pool_used_bytes", "Of it, what is taken.", (pool) => pool.sizeBytes - pool.freeBytes],
+  ["pool_free_bytes", "Of it, what is free.", (pool) => pool.freeBytes],
+  ["pool_alarm_percent", "How full it was when a warning was raised; 0 while none stands.", (pool) => pool.alarm?.percent ?? 0],
 ];
 
 /** Prometheus text with the prefix `rackboot_`, in base units. Events make counters; the rest is read when it is asked for. */
@@ -191,6 +206,14 @@ export class Metrics {
       for (const [volume, { alarm }] of Object.entries(store.snapshot().volumes))
         if (alarm !== undefined) gauge.set({ volume, kind: alarm.kind }, 1);
     });
+    for (const [name, help, value] of POOL_GAUGES) {
+      this.#gauge(name, help, [], (gauge) => {
+        const { pool } = store.snapshot();
+        // Without a pool there is nothing to say: 0 octets would be a full one.
+        if (pool === undefined) gauge.remove();
+        else gauge.set(value(pool));
+      });
+    }
     this.#gauge("transfers", "Boot files on their way.", [], (gauge) => gauge.set(Object.keys(store.snapshot().transfers).length));
     this.#gauge("sessions", "iSCSI sessions that are logged in.", [], (gauge) => gauge.set(Object.keys(store.snapshot().sessions).length));
     this.#gauge("fault", "1 while a numbered fault stands.", ["fault", "number"], (gauge) => {
@@ -226,6 +249,12 @@ export class Metrics {
       this.#gauge(name, help, [], (gauge) => {
         const numbers = read();
         gauge.set(numbers === undefined ? 0 : value(numbers));
+      });
+    }
+    for (const [name, help, value] of VOLUME_GAUGES) {
+      this.#gauge(name, help, ["volume"], (gauge) => {
+        gauge.reset();
+        for (const volume of read()?.volumes ?? []) gauge.set({ volume: volume.name }, value(volume));
       });
     }
     for (const [name, help, value] of VOLUME_COUNTERS) {

@@ -43,6 +43,8 @@ function change(state: State, event: TimedEvent): State {
       return alarm(state, event.volume, "failed", event.reason, event.atMs);
     case "volume.full":
       return alarm(state, event.volume, "full", "no space left where the volume is stored", event.atMs);
+    case "volume.eased":
+      return eased(state, event.volume);
     case "volume.resized":
       return own(state.volumes, event.volume) === undefined
         ? state
@@ -236,6 +238,13 @@ function alarm(state: State, volume: string, kind: "failed" | "full", reason: st
   if (before.alarm?.kind === "failed") return state;
   const sinceMs = before.alarm?.kind === kind ? before.alarm.sinceMs : atMs;
   return { ...state, volumes: { ...state.volumes, [volume]: { ...before, alarm: { kind, reason, sinceMs } } } };
+}
+
+function eased(state: State, volume: string): State {
+  const before = own(state.volumes, volume);
+  if (before?.alarm?.kind !== "full") return state;
+  const { alarm: _, ...well } = before;
+  return { ...state, volumes: { ...state.volumes, [volume]: well } };
 }
 
 type PoolEvent = Extract<TimedEvent, { type: "pool.measured" | "pool.filling" | "pool.eased" }>;

@@ -1,7 +1,8 @@
 import type { MachineName, VolumeName } from "../machine/identifiers.ts";
 import type { Rack } from "../machine/rack.ts";
-import type { DataPlane } from "../native/data-plane.ts";
+import type { DataPlane, VolumeId } from "../native/data-plane.ts";
 import type { Emit } from "../state/events.ts";
+import { FullVolumes } from "./full.ts";
 import { type CurrentBoot, MachineDisks } from "./machine-disks.ts";
 import { VolumeOperations } from "./operations.ts";
 import { VolumeStore, type VolumeStoreSettings } from "./store.ts";
@@ -28,6 +29,7 @@ export class Disks {
   readonly operations: VolumeOperations;
   readonly transfers: VolumeTransfers;
   readonly machines: MachineDisks;
+  readonly #full: FullVolumes;
 
   constructor(parts: DisksParts) {
     const { dataPlane, emit, now, rack, isConnected, fence, currentBoot, onChanged } = parts;
@@ -39,6 +41,7 @@ export class Disks {
     this.store = new VolumeStore({ dataPlane, emit, now, isLive, onChanged });
     this.operations = new VolumeOperations(this.store, { machinesWith, fence });
     this.transfers = new VolumeTransfers(this.store, this.operations);
+    this.#full = new FullVolumes(emit);
     this.machines = new MachineDisks(this.store, { machine: (name) => rack().byName(name), isConnected, fence, currentBoot });
   }
 
@@ -46,8 +49,17 @@ export class Disks {
   async start(settings: VolumeStoreSettings, missing?: string): Promise<void> {
     if (missing !== undefined) return this.store.doWithout(missing);
     await this.store.recover(settings.storage);
-    this.store.library.pool.watch(() => this.store.warnOfThreshold());
+    this.store.library.pool.watch(
+      () => this.store.warnOfThreshold(),
+      () => this.#full.look(),
+    );
     await this.store.apply(settings);
+  }
+
+  /** A write to the volume found no room. */
+  full(volume: VolumeId): void {
+    const open = this.store.byId(volume);
+    if (open !== undefined) this.#full.refused(open.name, open.path);
   }
 
   /** The data plane closes the files. */

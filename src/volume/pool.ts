@@ -81,9 +81,10 @@ export class Pool {
     throw new VolumeError(`${what} needs ${readable(bytes)}, and ${kept}; delete what nobody needs, or give the store a larger disk`);
   }
 
-  /** Tells how full the pool is now, and again when that changes. `onThreshold` hears of every one that was passed upwards. */
-  watch(onThreshold: (percent: number) => void): void {
+  /** Tells how full the pool is now, and again when that changes. `onThreshold` hears of every one that was passed upwards, `onLook` of every look. */
+  watch(onThreshold: (percent: number) => void, onLook: () => void = () => undefined): void {
     const look = (): void => {
+      onLook();
       try {
         this.#look(onThreshold);
       } catch (cause) {

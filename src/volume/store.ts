@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { VolumeConfig } from "../machine/config.ts";
 import type { MachineName, VolumeName } from "../machine/identifiers.ts";
@@ -246,6 +246,14 @@ export class VolumeStore implements Serving {
     this.#open.set(name, larger);
     this.#byId.set(open.id, larger);
     this.#plane.raiseUnitAttention(open.id, ...CAPACITY_DATA_HAS_CHANGED);
+  }
+
+  /** How large an open volume is, and what its file takes of the pool, for a scrape: one stat. */
+  room(id: VolumeId): { readonly sizeBytes: number; readonly usedBytes: number } {
+    const open = this.#byId.get(id);
+    const stats = open && statSync(open.path, { throwIfNoEntry: false });
+    // `st_blocks` counts sectors of 512 octets everywhere.
+    return { sizeBytes: open?.sizeBytes ?? 0, usedBytes: stats?.isFile() === true ? stats.blocks * 512 : 0 };
   }
 
   /** The pool is fuller than it should be: who has a thin disk is told. */

@@ -18,6 +18,7 @@ const UQBAR = machine("uqbar");
 const TLON = machine("tlon");
 
 class Bench {
+  readonly full: number[] = [];
   readonly plane = new FakeDataPlane();
   readonly events: StateEvent[] = [];
   readonly volumes = new Map<VolumeName, ServedVolume>();
@@ -39,6 +40,7 @@ class Bench {
         byId: (id) => [...this.volumes.values()].find((volume) => volume.id === id),
       },
       reservations: new ReservationStore(new DatabaseSync(":memory:")),
+      onFull: (volume) => void this.full.push(volume),
       secretsFor: () => undefined,
       random: (octets) => new Uint8Array(octets),
       ready: () => this.ready,
@@ -222,10 +224,8 @@ describe("the iSCSI server", () => {
       { type: "volume-failed", volume: id, reason: "fdatasync: I/O error" },
       { type: "volume-full", volume: id },
     ]);
-    expect(bench.events).toEqual([
-      { type: "volume.failed", volume: "uqbar-root", reason: "fdatasync: I/O error" },
-      { type: "volume.full", volume: "uqbar-root" },
-    ]);
+    expect(bench.events).toEqual([{ type: "volume.failed", volume: "uqbar-root", reason: "fdatasync: I/O error", storage: true }]);
+    expect(bench.full).toEqual([id]);
   });
 });
 

@@ -75,9 +75,18 @@ describe("a disk without space", () => {
     expect((await daemon.status()).state.volumes["uqbar"]?.alarm?.kind).toBe("full");
     expect(await daemon.metric('rackboot_volume_alarm{volume="uqbar",kind="full"}')).toBe(1);
 
+    expect((await daemon.status()).state.faults["data-disk-failing"]?.reason).toContain("volume uqbar cannot grow");
+    for (let again = 0; again < 20; again++) await uqbar.write((acknowledged * CHUNK) / BLOCK, pattern(acknowledged));
+    expect(daemon.count(/volume uqbar cannot grow: no/)).toBeLessThanOrEqual(2);
+
     rmSync(ballast);
     expect(await uqbar.write((acknowledged * CHUNK) / BLOCK, pattern(acknowledged))).toMatchObject({ status: 0 });
     await expectWritten(uqbar, acknowledged + 1);
+    await daemon.says(/volume uqbar has room to grow again; it was refused \d+ times/, 30_000);
+    expect((await daemon.status()).state.volumes["uqbar"]?.alarm).toBeUndefined();
+    expect((await daemon.status()).state.faults["data-disk-failing"]).toBeUndefined();
+    expect(await daemon.metric("rackboot_pool_size_bytes")).toBe(16 * MIB);
+    expect(await daemon.metric('rackboot_volume_used_bytes{volume="uqbar"}')).toBeGreaterThan(4 * MIB);
     expect(await daemon.stop()).toEqual({ code: 0, signal: null });
   });
 

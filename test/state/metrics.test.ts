@@ -14,7 +14,19 @@ const NUMBERS: DataPlaneNumbers = {
   protocolErrors: 4,
   bufferBytes: 65536,
   payloadBytesCopied: 0,
-  volumes: [{ name: "uqbar-root", readOps: 7, readBytes: 4096, writeOps: 8, writeBytes: 512, flushOps: 9, errors: 0 }],
+  volumes: [
+    {
+      name: "uqbar-root",
+      readOps: 7,
+      readBytes: 4096,
+      writeOps: 8,
+      writeBytes: 512,
+      flushOps: 9,
+      errors: 0,
+      sizeBytes: 1048576,
+      usedBytes: 4096,
+    },
+  ],
 };
 
 /** The sample lines of our own metrics, without those of the process. */
@@ -93,6 +105,8 @@ describe("a scrape", () => {
         "rackboot_iscsi_payload_copied_bytes_total 0",
         "rackboot_iscsi_connections 2",
         "rackboot_iscsi_buffer_bytes 65536",
+        "rackboot_volume_size_bytes{volume="uqbar-root"} 1048576",
+        "rackboot_volume_used_bytes{volume="uqbar-root"} 4096",
         "rackboot_volume_reads_total{volume="uqbar-root"} 7",
         "rackboot_volume_read_bytes_total{volume="uqbar-root"} 4096",
         "rackboot_volume_writes_total{volume="uqbar-root"} 8",
