@@ -2,7 +2,7 @@ import { Appliance } from "./appliance.ts";
 import { configOperations } from "./control/config-operations.ts";
 import { entryOperations } from "./control/entry-operations.ts";
 import { identifyOperations } from "./control/identify-operations.ts";
-import { stateOperations } from "./control/operations.ts";
+import { stateOperations, withNames } from "./control/operations.ts";
 import { ControlServer } from "./control/server.ts";
 import { defaultSocketPath } from "./control/socket-path.ts";
 import { systemOperations } from "./control/system-operations.ts";
@@ -94,7 +94,7 @@ class Daemon {
     for (const missing of appliance.missingFeatures) this.#logger.warn(`this kernel's io_uring lacks ${missing}`);
     const control = new ControlServer({
       path: this.#options.socket ?? defaultSocketPath(),
-      operations: {
+      operations: withNames({
         ...stateOperations({ store: this.#store, version, machines: () => appliance.machines }),
         ...configOperations(live),
         ...entryOperations(() => appliance.machines, appliance.diskBoots),
@@ -106,7 +106,7 @@ class Daemon {
         ...identifyOperations(appliance.identify),
         ...systemOperations(appliance.system),
         ...updateOperations(appliance.updates),
-      },
+      }),
       onError: (operation, error) => this.#logger.error({ error }, `${operation}: ${sentence(error)}`),
     });
     const hangUp = (): void => live.reload(true);

@@ -2,6 +2,7 @@ import { Command, CommanderError } from "commander";
 import { packageVersion } from "../control/version.ts";
 import { addCheck } from "./check.ts";
 import { addConfig } from "./config.ts";
+import { addConsole } from "./console.ts";
 import { type AddCommand, type Context, EXIT, examples } from "./context.ts";
 import { addEvents } from "./events.ts";
 import { addIdentify } from "./identify.ts";
@@ -23,6 +24,7 @@ const COMMANDS: readonly AddCommand[] = [
   addUpdate,
   addEvents,
   addIdentify,
+  addConsole,
   addSchema,
 ];
 

@@ -1,4 +1,6 @@
-/** Writing for people: tables, ages, and colours where there is a terminal that wants them. */
+/** Writing for people: tables, and colours where there is a terminal that wants them. */
+
+export { age, amount, clock } from "../state/words.ts";
 
 export interface Output {
   readonly out: (text: string) => void;
@@ -50,36 +52,6 @@ export function table(rows: readonly (readonly string[])[]): string {
     })
     .map((line) => `${line}\n`)
     .join("");
-}
-
-/** `48 s`, `3 min`, `5 h`, `2 days`: as much as says how long ago it was. */
-export function age(ms: number): string {
-  const seconds = Math.max(0, Math.round(ms / 1000));
-  if (seconds < 120) return `${seconds} s`;
-  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
-  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h`;
-  return `${Math.round(seconds / 86_400)} days`;
-}
-
-/** `3.4G`, `512M`, `0`: as much as fits a column, in powers of 1024. */
-export function amount(bytes: number): string {
-  for (const [unit, factor] of [
-    ["T", 1024 ** 4],
-    ["G", 1024 ** 3],
-    ["M", 1024 ** 2],
-    ["K", 1024],
-  ] as const) {
-    if (bytes < factor) continue;
-    const value = bytes / factor;
-    return `${value >= 100 ? Math.round(value) : Number(value.toFixed(1))}${unit}`;
-  }
-  return String(bytes);
-}
-
-/** Local time, to the second. */
-export function clock(atMs: number): string {
-  const date = new Date(atMs - new Date(atMs).getTimezoneOffset() * 60_000);
-  return date.toISOString().slice(0, 19).replace("T", " ");
 }
 
 export function json(value: unknown): string {

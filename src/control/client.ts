@@ -26,8 +26,8 @@ export class ControlClient {
     this.#path = path;
   }
 
-  async call<K extends keyof Calls>(operation: K, input: Calls[K]["input"]): Promise<Calls[K]["output"]> {
-    const response = await this.#post(operation, input);
+  async call<K extends keyof Calls>(operation: K, input: Calls[K]["input"], signal?: AbortSignal): Promise<Calls[K]["output"]> {
+    const response = await this.#post(operation, input, signal);
     const { error, result } = parse(await textOf(response)) as ErrorBody & { readonly result?: Calls[K]["output"] };
     if (error !== undefined) throw new ControlError(error.code, error.message);
     if (result === undefined) throw new ControlError("ERR_CONTROL_PROTOCOL", `${this.#path} does not answer as a rackboot does`);

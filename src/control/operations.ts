@@ -8,13 +8,16 @@ import type { ConfigCalls } from "./config-operations.ts";
 import type { EntryCalls } from "./entry-operations.ts";
 import { ControlError } from "./errors.ts";
 import type { IdentifyCalls } from "./identify-operations.ts";
+import type { NetworkCalls } from "./network-operations.ts";
 import { call, type Operations, stream } from "./operation.ts";
-import type { SystemCalls, SystemStreams } from "./system-operations.ts";
+import type { SystemCalls, SystemDownloads, SystemStreams } from "./system-operations.ts";
 import type { UpdateCalls, UpdateStreams } from "./update-operations.ts";
-import type { VolumeCalls, VolumeStreams } from "./volume-operations.ts";
+import type { VolumeCalls, VolumeDownloads, VolumeStreams, VolumeUploads } from "./volume-operations.ts";
 
 /** What the operations answer, for typed clients. Numbers without end (an infinite lease) are null in JSON. */
-export interface Calls extends VolumeCalls, EntryCalls, ConfigCalls, SystemCalls, UpdateCalls, IdentifyCalls {
+export interface Calls extends VolumeCalls, EntryCalls, ConfigCalls, SystemCalls, UpdateCalls, IdentifyCalls, NetworkCalls {
+  /** Names of what this daemon does. */
+  readonly operations: { readonly input: Readonly<Record<string, never>>; readonly output: readonly string[] };
   readonly status: { readonly input: Readonly<Record<string, never>>; readonly output: StatusReport };
   readonly "machine.list": { readonly input: Readonly<Record<string, never>>; readonly output: readonly Machine[] };
   readonly "machine.show": { readonly input: { readonly name: string }; readonly output: MachineReport };
@@ -23,6 +26,9 @@ export interface Calls extends VolumeCalls, EntryCalls, ConfigCalls, SystemCalls
 export interface Streams extends VolumeStreams, SystemStreams, UpdateStreams {
   readonly events: { readonly input: Readonly<Record<string, never>>; readonly output: TimedEvent };
 }
+
+/** What a client may ask for; an older daemon may not have it. */
+export type OfferedOperation = keyof Calls | keyof Streams | keyof VolumeUploads | keyof VolumeDownloads | keyof SystemDownloads;
 
 export interface StatusReport {
   readonly version: string;
@@ -68,6 +74,12 @@ export function stateOperations({ store, version, machines }: OperationsOptions)
     }),
     events: stream(nothing, (_, signal) => followEvents(store, signal)),
   };
+}
+
+/** All of them, and one more that names them: a client shows what there is. */
+export function withNames(operations: Operations): Operations {
+  const names = [...Object.keys(operations), "operations"].toSorted();
+  return { ...operations, operations: call(nothing, () => names) };
 }
 
 /** Hears of everything from the moment of the call, not only from when somebody reads. */
