@@ -45,6 +45,8 @@ export class LeaseTable {
   readonly #offers = new Map<Mac, Offer>();
   readonly #offered = new Map<Ipv4, Mac>();
   readonly #quarantine = new Map<Ipv4, number>();
+  /** Bound since this table is there: their ends were reckoned by the clock that it has been given. */
+  readonly #fresh = new Set<Mac>();
   #first = 0;
   #size = 0;
   #cursor = 0;
@@ -161,7 +163,25 @@ export class LeaseTable {
     this.#dropOffer(mac);
     const lease = { mac, address, expiresMs };
     this.#put(lease);
+    this.#fresh.add(mac);
     return lease;
+  }
+
+  /**
+   * The time of day was set by `byMs`: a lease lasts as long as its client was told, whatever the clock says, so ends that were reckoned
+   * by the old time move along. Those that were restored stay: at a cold start the clock is in the past, and what they say
+   * was right. Returns the leases that changed.
+   */
+  shift(byMs: number): readonly Lease[] {
+    for (const [mac, offer] of this.#offers) this.#offers.set(mac, { ...offer, untilMs: offer.untilMs + byMs });
+    for (const [address, untilMs] of this.#quarantine) this.#quarantine.set(address, untilMs + byMs);
+    this.#exhaustedUntilMs = 0;
+    const moved = [...this.#fresh].flatMap((mac) => this.#bindings.get(mac) ?? []).filter(({ expiresMs }) => Number.isFinite(expiresMs));
+    return moved.map((lease) => {
+      const shifted = { ...lease, expiresMs: lease.expiresMs + byMs };
+      this.#put(shifted);
+      return shifted;
+    });
   }
 
   /** Ends now every lease without end that `orphaned` says nobody is left to renew. Returns them. */
@@ -204,7 +224,10 @@ export class LeaseTable {
       this.#allHeld = false;
     }
     const holder = this.#holders.get(lease.address);
-    if (holder !== undefined && holder !== lease.mac) this.#bindings.delete(holder);
+    if (holder !== undefined && holder !== lease.mac) {
+      this.#bindings.delete(holder);
+      this.#fresh.delete(holder);
+    }
     this.#bindings.set(lease.mac, lease);
     this.#holders.set(lease.address, lease.mac);
   }

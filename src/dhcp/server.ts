@@ -6,6 +6,7 @@ import { type Ipv4, type Mac, macToBytes } from "../machine/identifiers.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { Rack } from "../machine/rack.ts";
 import { openDatagramSocket, setNeighbour } from "../native/datagrams.ts";
+import { WallClock } from "../state/clock.ts";
 import type { Emit } from "../state/events.ts";
 import { ShortInputError } from "../wire/reader.ts";
 import type { Decision, Reply } from "./decision.ts";
@@ -32,8 +33,8 @@ export interface DhcpServerOptions {
   readonly emit: Emit;
   /** A machine's firmware asks anew. Called before the events of the same packet are emitted, so that they belong to the boot it begins. */
   readonly onFirmwareDiscover?: (machine: Machine, firmware: FirmwareKind) => void;
-  /** Milliseconds since the epoch. */
-  readonly now?: () => number;
+  /** The time of day, and whether it was set. */
+  readonly clock?: WallClock;
 }
 
 /** The sockets could not be opened; the message says what to do. `code` is the system's, such as EADDRINUSE. */
@@ -67,7 +68,7 @@ interface Waiting {
 export class DhcpServer {
   readonly #options: DhcpServerOptions;
   readonly #leases = new LeaseTable();
-  readonly #now: () => number;
+  readonly #clock: WallClock;
   readonly #sockets: Socket[] = [];
   readonly #waiting: Waiting[] = [];
   /** Changed and not yet durable. */
@@ -82,7 +83,7 @@ export class DhcpServer {
     this.#options = options;
     this.#config = options.config;
     this.#rack = options.rack;
-    this.#now = options.now ?? Date.now;
+    this.#clock = options.clock ?? new WallClock();
     this.#leases.restore(options.store.load());
     this.#leases.setRange(options.config.dhcp.range);
     this.#endOrphans();
@@ -140,6 +141,16 @@ export class DhcpServer {
   #endOrphans(): void {
     const ended = this.#leases.endEndless((mac) => this.#rack.byMac(mac) === undefined, this.#now());
     for (const lease of ended) this.#dirty.set(lease.mac, lease);
+  }
+
+  /** Milliseconds since the epoch. Leases last for as long as their clients were told, also where the clock was set meanwhile. */
+  #now(): number {
+    const { nowMs, jumpedMs } = this.#clock.look();
+    if (jumpedMs !== 0) {
+      for (const lease of this.#leases.shift(jumpedMs)) this.#dirty.set(lease.mac, lease);
+      this.#flush ??= setTimeout(() => this.#commit(), GATHER_MAX_MS);
+    }
+    return nowMs;
   }
 
   /** The address that this MAC holds or last held. */

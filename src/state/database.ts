@@ -211,6 +211,10 @@ export function saveTimelines(store: Store, timelines: Timelines, onError: (erro
     }
   };
   const unsubscribe = store.subscribe((event, state) => {
+    if (event.type === "clock.jumped") {
+      for (const { boots } of Object.values(state.machines)) for (const boot of boots) dirty.set(boot.number, boot);
+      timer ??= setTimeout(flush, SAVE_AFTER_MS);
+    }
     if (!event.type.startsWith("boot.") || !("boot" in event)) return;
     const record = state.machines[event.machine]?.boots.find((boot) => boot.number === event.boot) ?? currentBoot(state, event.machine);
     if (record === undefined) return;

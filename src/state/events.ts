@@ -193,6 +193,8 @@ export type StateEvent =
   // The numbered faults (faults.ts), which the light on the front blinks.
   | { readonly type: "fault.raised"; readonly fault: FaultName; readonly reason: string; readonly next: string }
   | { readonly type: "fault.cleared"; readonly fault: FaultName }
+  /** Somebody set the time of day; what was measured in durations goes on. */
+  | { readonly type: "clock.jumped"; readonly byMs: number }
   | { readonly type: "daemon.ready" }
   | { readonly type: "daemon.stopping"; readonly reason: string };
 

@@ -139,6 +139,9 @@ const LINES: Lines = {
     return `fault ${number}: ${words}: ${event.reason}. Next: ${event.next}`;
   }),
   "fault.cleared": info((event) => `fault ${faultOf(event.fault).number} is mended: ${event.fault}`),
+  "clock.jumped": info(
+    (event) => `the time of day was set ${event.byMs < 0 ? "back" : "forward"} by ${formatDuration(Math.abs(event.byMs))}`,
+  ),
   "daemon.ready": info(() => "ready"),
   "daemon.stopping": info((event) => `stopping: ${event.reason}`),
 };
@@ -189,7 +192,8 @@ class LineLimit {
   /** Whether the event is logged, and how many of its type were not since the last that was. */
   admit({ type, atMs }: TimedEvent): { readonly admitted: boolean; readonly leftOut: number } {
     const before = this.#windows.get(type);
-    if (before === undefined || atMs - before.startMs >= LINES_WINDOW_MS) {
+    // The time of day may be set back: then a new window begins, instead of silence until it is as late again.
+    if (before === undefined || Math.abs(atMs - before.startMs) >= LINES_WINDOW_MS) {
       this.#windows.set(type, { startMs: atMs, lines: 1, leftOut: 0 });
       return { admitted: true, leftOut: before?.leftOut ?? 0 };
     }

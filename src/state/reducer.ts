@@ -128,6 +128,7 @@ function change(state: State, event: TimedEvent): State {
     case "service.slipped":
     case "panel.pressed":
     case "panel.missing":
+    case "clock.jumped":
     case "health.unknown":
       return state;
   }

@@ -1,3 +1,4 @@
+import { JUMP_MS, shiftTimes, WallClock } from "./clock.ts";
 import type { Emit, StateEvent, TimedEvent } from "./events.ts";
 import { reduce, withHistory } from "./reducer.ts";
 import { type BootRecord, initialState, type State } from "./state.ts";
@@ -8,6 +9,8 @@ export type Listener = (event: TimedEvent, state: State) => void;
 export interface StoreOptions {
   /** Milliseconds since the epoch. */
   readonly now?: () => number;
+  /** A clock that nobody sets, in milliseconds; where `now` is given alone, that one is taken for such. */
+  readonly steady?: () => number;
   /** A listener threw: a bug of ours, which must not reach the service that emitted. */
   readonly onListenerError?: (error: unknown) => void;
 }
@@ -17,7 +20,9 @@ export interface StoreOptions {
  * a microtask, so that no service ever runs somebody else's code in the middle of its own, and a listener may emit.
  */
 export class Store {
-  readonly #now: () => number;
+  readonly #clock: WallClock;
+  readonly #beganSteadyMs: number;
+  readonly #steady: () => number;
   readonly #onListenerError: (error: unknown) => void;
   readonly #listeners = new Set<Listener>();
   #pending: (readonly [TimedEvent, State])[] = [];
@@ -25,24 +30,43 @@ export class Store {
   #state: State;
 
   constructor(options: StoreOptions = {}) {
-    this.#now = options.now ?? Date.now;
+    const now = options.now ?? Date.now;
+    this.#steady = options.steady ?? options.now ?? ((): number => performance.now());
+    this.#beganSteadyMs = this.#steady();
+    this.#clock = new WallClock(now, this.#steady);
     this.#onListenerError = options.onListenerError ?? (() => undefined);
-    this.#state = initialState(this.#now());
+    this.#state = initialState(now());
   }
 
   /** Never throws, never blocks. Bound: it can be handed out as it is. */
   readonly emit: Emit = (event: StateEvent): void => {
-    const timed: TimedEvent = { ...event, atMs: this.#now() };
+    this.#take({ ...event, atMs: this.#look() });
+  };
+
+  #take(timed: TimedEvent): void {
     this.#state = reduce(this.#state, timed);
     if (this.#listeners.size === 0) return;
     this.#pending.push([timed, this.#state]);
     if (this.#draining) return;
     this.#draining = true;
     queueMicrotask(() => this.#drain());
-  };
+  }
 
-  /** As of the last event; immutable. */
+  /** The time of day. Where it was set since the last event, that is an event of its own, and the state's times follow. */
+  #look(): number {
+    const { nowMs, jumpedMs } = this.#clock.look();
+    if (jumpedMs !== 0) {
+      const beforeMs = nowMs - jumpedMs;
+      const ranForMs = this.#steady() - this.#beganSteadyMs;
+      this.#state = shiftTimes(this.#state, jumpedMs, beforeMs - ranForMs - JUMP_MS, beforeMs + JUMP_MS);
+      this.#take({ type: "clock.jumped", byMs: jumpedMs, atMs: nowMs });
+    }
+    return nowMs;
+  }
+
+  /** As of the last event, in today's time; immutable. */
   snapshot(): State {
+    this.#look();
     return this.#state;
   }
 

@@ -119,3 +119,31 @@ test("the configuration says which addresses of the pool may be used", () => {
   expect(leases.choose(mac(1), NOW, anything, ip("10.0.0.2"))).toBe("10.0.0.2");
   expect(leases.choose(mac(1), NOW, anything, ip("10.0.9.2"))).toBe("10.0.0.1");
 });
+
+test("a board that learns the time after a cold start hands nobody's address to another, and forgets no older lease", () => {
+  const leases = table();
+  const coldMs = 1000;
+  const rightMs = Date.UTC(2026, 10, 22);
+  // Yesterday's, as the store has it; the clock says 1970, so it has long to go.
+  leases.restore([{ mac: mac(1), address: ip("10.0.0.1"), expiresMs: rightMs + HOUR }]);
+  leases.bind(mac(2), ip("10.0.0.2"), coldMs + HOUR);
+  leases.bind(mac(3), ip("10.0.0.3"), Number.POSITIVE_INFINITY);
+  expect(leases.shift(rightMs - coldMs)).toEqual([{ mac: mac(2), address: "10.0.0.2", expiresMs: rightMs + HOUR }]);
+  expect(leases.choose(mac(4), rightMs, anything)).toBe("the pool is exhausted");
+  expect(leases.choose(mac(4), rightMs + HOUR, anything)).toBe("10.0.0.1");
+  expect(leases.bindingOf(mac(3))?.expiresMs).toBe(Number.POSITIVE_INFINITY);
+});
+
+test("a clock that is set back keeps neither a lease nor an offer nor a quarantine for longer than was said", () => {
+  const leases = table("10.0.0.2");
+  leases.bind(mac(1), ip("10.0.0.1"), NOW + HOUR);
+  leases.offer(mac(2), ip("10.0.0.2"), NOW, false);
+  leases.shift(-NOW);
+  expect(leases.offerOf(mac(2), OFFER_LIFE_MS - 1)).toBe("10.0.0.2");
+  expect(leases.offerOf(mac(2), OFFER_LIFE_MS)).toBeUndefined();
+  expect(leases.availableTo(mac(3), ip("10.0.0.1"), HOUR)).toBe(true);
+  leases.decline(mac(1), ip("10.0.0.1"), 0);
+  leases.shift(HOUR);
+  expect(leases.quarantined(ip("10.0.0.1"), HOUR + QUARANTINE_MS - 1)).toBe(true);
+  expect(leases.quarantined(ip("10.0.0.1"), HOUR + QUARANTINE_MS)).toBe(false);
+});

@@ -76,6 +76,7 @@ const EVENTS: { readonly [T in EventType]: Extract<StateEvent, { type: T }> } = 
   "panel.missing": { type: "panel.missing", part: "the lamp rack (pinctrl-rp1 line 27, pin 13)", reason: "EBUSY" },
   "link.up": { type: "link.up", interface: "eth0", speedMbps: 1000 },
   "link.down": { type: "link.down", interface: "eth0", reason: "no carrier" },
+  "clock.jumped": { type: "clock.jumped", byMs: 3_600_000 },
   "service.slipped": { type: "service.slipped", service: "dhcp", reason: "a packet could not be handled" },
   "service.failed": { type: "service.failed", service: "dhcp", reason: "port 67 is in use" },
   "daemon.ready": { type: "daemon.ready" },
@@ -149,6 +150,7 @@ it("every event is one sentence that a person understands", () => {
       "warn: the front panel lacks the lamp rack (pinctrl-rp1 line 27, pin 13): EBUSY",
       "info: eth0 has a link of 1000 Mbit/s",
       "warn: eth0 has no link: no carrier",
+      "info: the time of day was set forward by 1h",
       "error: dhcp: a packet could not be handled",
       "error: dhcp does not run: port 67 is in use",
       "info: ready",
@@ -194,6 +196,11 @@ describe("the log", () => {
     const lines = String(destination.read()).trim().split("\n");
     expect(lines).toHaveLength(MAX_LINES_OF_A_TYPE + 2);
     expect(lines.at(-2)).toContain("4800 more lines about peer.malformed were left out");
+    // The time of day is set back by a day: what happens now is told all the same.
+    nowMs -= 86_400_000;
+    store.emit(EVENTS["peer.malformed"]);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(String(destination.read())).toContain("peer.malformed");
   });
 
   it("never has how far a file is: that would be thousands of lines", async () => {

@@ -6,7 +6,7 @@ import { start, uefiBoot, uqbar } from "./uefi-boot.ts";
 
 const settle = (): Promise<void> => new Promise((resolve) => queueMicrotask(() => queueMicrotask(() => queueMicrotask(resolve))));
 
-beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date"], now: 1_000_000 }));
+beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date", "performance"], now: 1_000_000 }));
 afterEach(() => void vi.useRealTimers());
 
 async function play(store: Store, events = uefiBoot): Promise<void> {
