@@ -142,6 +142,11 @@ export class IscsiServer {
       case "volume-reset":
         this.#reset(event.volume);
         break;
+      case "volume-mapped": {
+        const { sharedBytes, elapsedMs } = event;
+        this.#volumeEvent(event.volume, (volume) => ({ type: "volume.shared", volume, sharedBytes, elapsedMs }));
+        break;
+      }
       case "task-management":
         break;
     }

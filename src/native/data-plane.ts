@@ -45,6 +45,11 @@ export interface VolumeSpec {
   readonly writeCache: boolean;
   /** UNMAP punches holes. */
   readonly thin: boolean;
+  /**
+   * Immutable files that may hold some of the same blocks, the deepest ancestor first (at most eight count). What is physically
+   * theirs, and was not written since, is read through their pages, which all clones of one disk have in common.
+   */
+  readonly origins?: readonly string[];
 }
 
 /** What can change of an open volume. */
@@ -140,6 +145,8 @@ export type DataPlaneEvent =
   | { readonly type: "volume-full"; readonly volume: VolumeId }
   /** A LOGICAL UNIT RESET or a target reset (SAM-5, 6.3.3) began; its tasks and unit attentions are seen to. */
   | { readonly type: "volume-reset"; readonly connection: ConnectionId; readonly volume: VolumeId }
+  /** It is known, and in force, which octets are read through the volume's origins. Once after it was opened, if there are any. */
+  | { readonly type: "volume-mapped"; readonly volume: VolumeId; readonly sharedBytes: number; readonly elapsedMs: number }
   | { readonly type: "task-management"; readonly connection: ConnectionId; readonly function: number; readonly response: number };
 
 /** The answer to a `command` event. `sense` is sense data without the two-octet length; `data` is cut to what was asked for. */
@@ -154,6 +161,8 @@ export interface VolumeCounters {
   readonly volume: VolumeId;
   readonly readOps: number;
   readonly readBytes: number;
+  /** Of what was read: through the pages of an origin. */
+  readonly borrowedBytes: number;
   readonly writeOps: number;
   readonly writeBytes: number;
   readonly flushOps: number;
@@ -194,6 +203,8 @@ export interface DataPlane {
   /** Holds new commands of a volume back and resolves when those in flight are done and flushed; {@link thaw} lets them go. */
   freeze(volume: VolumeId): Promise<void>;
   thaw(volume: VolumeId): void;
+  /** A file that was named as an origin is about to be deleted: volumes read their own instead, and nothing keeps its storage. */
+  withdrawOrigin(path: string): void;
 
   /** Before the full-feature phase: sends a whole PDU (header with AHS, and data without padding) as it is. */
   sendLoginPdu(connection: ConnectionId, header: Uint8Array, data: Uint8Array): void;

@@ -61,6 +61,7 @@ enum class EventType : uint8_t {
   volumeFailed,
   volumeFull,
   volumeReset,
+  volumeMapped,
   taskManagement,
   settled,  // a promise of the door: `request` and `error`
   stopped,  // a thread has ended
@@ -84,6 +85,7 @@ struct Event {
   uint8_t function = 0, response = 0;
   uint64_t request = 0;
   int error = 0;
+  uint64_t sharedBytes = 0, elapsedNs = 0;  // volumeMapped
 };
 
 /// Takes what a thread has to tell. Called by every data thread; the events of one connection always come from the same one.

@@ -105,6 +105,8 @@ export type StateEvent =
   | { readonly type: "volume.full"; readonly volume: VolumeName }
   /** There is room again; `refusals` is how often there was none, counted once a second at most. */
   | { readonly type: "volume.eased"; readonly volume: VolumeName; readonly refusals: number }
+  /** So much of a clone is read through the pages of its origin, until it is written. */
+  | { readonly type: "volume.shared"; readonly volume: VolumeName; readonly sharedBytes: number; readonly elapsedMs: number }
   | {
       readonly type: "volume.made";
       readonly volume: VolumeName;

@@ -82,6 +82,9 @@ const LINES: Lines = {
   "volume.failed": error((event) => `volume ${event.volume} is offline: ${event.reason}`),
   "volume.full": error((event) => `volume ${event.volume} cannot grow: no space left where it is stored`),
   "volume.eased": info((event) => `volume ${event.volume} has room to grow again; it was refused ${event.refusals} times`),
+  "volume.shared": debug((event) => {
+    return `volume ${event.volume} has ${size(event.sharedBytes)} in common with its origin (${Math.round(event.elapsedMs)} ms)`;
+  }),
   "volume.made": info((event) => {
     const origin = event.origin === undefined ? "" : ` of ${event.origin}`;
     return `volume ${event.volume} is ${event.how}${origin} (${formatSize(event.sizeBytes)}, ${Math.round(event.elapsedMs)} ms)`;

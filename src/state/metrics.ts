@@ -21,6 +21,7 @@ export interface VolumeNumbers {
   readonly name: string;
   readonly readOps: number;
   readonly readBytes: number;
+  readonly borrowedBytes: number;
   readonly writeOps: number;
   readonly writeBytes: number;
   readonly flushOps: number;
@@ -85,6 +86,7 @@ function ratio(percent: number | undefined): number | undefined {
 const VOLUME_COUNTERS: readonly VolumeRow[] = [
   ["volume_reads_total", "READ commands.", (numbers) => numbers.readOps],
   ["volume_read_bytes_total", "Octets read.", (numbers) => numbers.readBytes],
+  ["volume_borrowed_bytes_total", "Octets read through the pages of an origin.", (numbers) => numbers.borrowedBytes],
   ["volume_writes_total", "WRITE commands.", (numbers) => numbers.writeOps],
   ["volume_written_bytes_total", "Octets written.", (numbers) => numbers.writeBytes],
   ["volume_flushes_total", "Flushes to stable storage.", (numbers) => numbers.flushOps],

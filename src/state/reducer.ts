@@ -112,6 +112,7 @@ function change(state: State, event: TimedEvent): State {
       return { ...state, daemon: { ...state.daemon, phase: "ready", sinceMs: event.atMs } };
     case "daemon.stopping":
       return { ...state, daemon: { ...state.daemon, phase: "stopping", sinceMs: event.atMs } };
+    case "volume.shared":
     case "volume.made":
     case "volume.snapshot":
     case "volume.rolledBack":

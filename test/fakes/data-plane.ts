@@ -42,6 +42,7 @@ export class FakeDataPlane implements DataPlane {
   readonly attentions: { readonly volume: VolumeId; readonly asc: number; readonly ascq: number; readonly audience?: Audience }[] = [];
   readonly access: Map<VolumeId, VolumeAccess> = new Map();
   readonly frozen: Set<VolumeId> = new Set();
+  readonly withdrawn: string[] = [];
   /** Dropped, but not closed yet. */
   readonly closing: Map<ConnectionId, string> = new Map();
   onEvents: (events: readonly DataPlaneEvent[]) => void = () => {};
@@ -132,6 +133,10 @@ export class FakeDataPlane implements DataPlane {
     this.frozen.delete(volume);
   }
 
+  withdrawOrigin(path: string): void {
+    this.withdrawn.push(path);
+  }
+
   sendLoginPdu(connection: ConnectionId, header: Uint8Array, data: Uint8Array): void {
     if (this.#open.has(connection)) this.sent.push({ connection, header, data });
   }
@@ -185,6 +190,7 @@ export class FakeDataPlane implements DataPlane {
         volume,
         readOps: 0,
         readBytes: 0,
+        borrowedBytes: 0,
         writeOps: 0,
         writeBytes: 0,
         flushOps: 0,

@@ -54,6 +54,7 @@ export class Bench {
   readonly #waiting: { readonly match: (event: DataPlaneEvent) => boolean; readonly resolve: (event: DataPlaneEvent) => void }[] = [];
   readonly #logins: { readonly parameters: SessionParameters; readonly luns: readonly LunMapping[] }[] = [];
   #files = 0;
+  #lastLogin: Promise<unknown> = Promise.resolve();
 
   constructor(options: { readonly threads?: number; readonly memoryBytes?: number; readonly folder?: string } = {}) {
     this.folder = mkdtempSync(join(options.folder ?? tmpdir(), "rackboot-native-"));
@@ -119,8 +120,14 @@ export class Bench {
     return { id, path };
   }
 
-  /** A session in the full-feature phase, with its connection's id. */
-  async login(volumes: readonly VolumeId[], options: LoginOptions = {}): Promise<Initiator & { readonly connection: ConnectionId }> {
+  /** A session in the full-feature phase, with its connection's id. Logins follow each other: which is whose is told by their order. */
+  login(volumes: readonly VolumeId[], options: LoginOptions = {}): Promise<Initiator & { readonly connection: ConnectionId }> {
+    const next = this.#lastLogin.then(() => this.#login(volumes, options));
+    this.#lastLogin = next.catch(() => undefined);
+    return next;
+  }
+
+  async #login(volumes: readonly VolumeId[], options: LoginOptions): Promise<Initiator & { readonly connection: ConnectionId }> {
     const luns = options.luns ?? volumes.map((volume, lun) => ({ lun, volume, readOnly: false }));
     const parameters = { ...PARAMETERS, headerDigest: options.headerDigest === true, dataDigest: options.dataDigest === true };
     const before = this.events.length;

@@ -66,6 +66,10 @@ VolumeSpec toVolumeSpec(const Napi::Object& value) {
   spec.readOnly = flag(value, "readOnly");
   spec.writeCache = flag(value, "writeCache");
   spec.thin = flag(value, "thin");
+  const Napi::Value origins = value.Get("origins");
+  for (uint32_t i = 0; origins.IsArray() && i < origins.As<Napi::Array>().Length(); ++i) {
+    spec.origins.push_back(origins.As<Napi::Array>().Get(i).ToString().Utf8Value());
+  }
   return spec;
 }
 
@@ -184,6 +188,12 @@ Napi::Object fromEvent(Napi::Env env, Event& event) {
       type("volume-reset");
       out.Set("volume", event.volume);
       break;
+    case EventType::volumeMapped:
+      type("volume-mapped");
+      out.Set("volume", event.volume);
+      out.Set("sharedBytes", fromCounter(env, event.sharedBytes));
+      out.Set("elapsedMs", static_cast<double>(event.elapsedNs) / 1e6);
+      break;
     case EventType::taskManagement:
       type("task-management");
       out.Set("function", static_cast<uint32_t>(event.function));
@@ -219,6 +229,7 @@ Napi::Object fromCount(Napi::Env env, const PlaneCount& count) {
     row.Set("volume", volume.volume);
     row.Set("readOps", fromCounter(env, volume.readOps));
     row.Set("readBytes", fromCounter(env, volume.readBytes));
+    row.Set("borrowedBytes", fromCounter(env, volume.borrowedBytes));
     row.Set("writeOps", fromCounter(env, volume.writeOps));
     row.Set("writeBytes", fromCounter(env, volume.writeBytes));
     row.Set("flushOps", fromCounter(env, volume.flushOps));

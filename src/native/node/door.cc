@@ -46,6 +46,7 @@ Napi::Function Door::define(Napi::Env env) {
                          InstanceMethod<&Door::updateVolume>("updateVolume"),
                          InstanceMethod<&Door::freeze>("freeze"),
                          InstanceMethod<&Door::thaw>("thaw"),
+                         InstanceMethod<&Door::withdrawOrigin>("withdrawOrigin"),
                          InstanceMethod<&Door::sendLoginPdu>("sendLoginPdu"),
                          InstanceMethod<&Door::enterFullFeature>("enterFullFeature"),
                          InstanceMethod<&Door::setLuns>("setLuns"),
@@ -223,6 +224,10 @@ Napi::Value Door::freeze(const Napi::CallbackInfo& info) {
 
 void Door::thaw(const Napi::CallbackInfo& info) {
   if (plane_) plane_->thaw(volumeOf(info));
+}
+
+void Door::withdrawOrigin(const Napi::CallbackInfo& info) {
+  if (plane_) plane_->withdrawOrigin(info[0].ToString().Utf8Value());
 }
 
 void Door::sendLoginPdu(const Napi::CallbackInfo& info) {

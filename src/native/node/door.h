@@ -29,6 +29,7 @@ class Door final : public Napi::ObjectWrap<Door>, public EventSink {
   Napi::Value updateVolume(const Napi::CallbackInfo& info);
   Napi::Value freeze(const Napi::CallbackInfo& info);
   void thaw(const Napi::CallbackInfo& info);
+  void withdrawOrigin(const Napi::CallbackInfo& info);
   void sendLoginPdu(const Napi::CallbackInfo& info);
   void enterFullFeature(const Napi::CallbackInfo& info);
   void setLuns(const Napi::CallbackInfo& info);

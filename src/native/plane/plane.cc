@@ -1,5 +1,6 @@
 #include "plane/plane.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -112,9 +113,31 @@ VolumeId Plane::openVolume(const VolumeSpec& spec, int& error, std::string& mess
   const VolumeId id = nextVolume_++;
   std::shared_ptr<Volume> volume = rackboot::openVolume(id, spec, static_cast<uint32_t>(order_.size()), error, message);
   if (!volume) return 0;
+  shareBlocks(*volume);
   volumes_.emplace(id, volume);
   broadcast([volume](Worker& worker) { worker.volumes().add(volume); });
   return id;
+}
+
+/// A file that is open already is shared as it was then: whoever writes to it through the one volume must be seen through the other.
+void Plane::shareBlocks(Volume& volume) {
+  std::weak_ptr<SharedBlocks>& known = blocks_[volume.file];
+  if (std::shared_ptr<SharedBlocks> blocks = known.lock()) {
+    volume.blocks = std::move(blocks);
+    return;
+  }
+  known = volume.blocks;
+  volume.blocks->prepare(volume.fd, volume.file, volume.spec.origins);
+  if (volume.blocks->building()) maps_.add(volume.id, volume.blocks);
+  if (blocks_.size() > 2 * volumes_.size() + 16) std::erase_if(blocks_, [](const auto& entry) { return entry.second.expired(); });
+}
+
+void Plane::withdrawOrigin(const std::string& path) {
+  struct stat status;
+  if (stat(path.c_str(), &status) != 0) return;
+  for (const auto& [file, known] : blocks_) {
+    if (const std::shared_ptr<SharedBlocks> blocks = known.lock()) blocks->withdraw({status.st_dev, status.st_ino});
+  }
 }
 
 std::shared_ptr<Volume> Plane::volume(VolumeId id, uint64_t request) {
@@ -132,6 +155,7 @@ void Plane::closeVolume(VolumeId id, uint64_t request) {
     volume->closeFile();
     settle(request, 0, {});
   });
+  maps_.leave(volume->blocks.get(), barrier);
   broadcast([id, barrier](Worker& worker) { worker.volumes().close(id, barrier); });
 }
 
@@ -233,10 +257,11 @@ PlaneCount Plane::count() const {
     out.payloadBytesCopied += stats.payloadBytesCopied.get();
   }
   for (const auto& [id, volume] : volumes_) {
-    VolumeCount count{id, 0, 0, 0, 0, 0, 0};
+    VolumeCount count{id, 0, 0, 0, 0, 0, 0, 0};
     for (const VolumeStats& stats : volume->stats) {
       count.readOps += stats.readOps.get();
       count.readBytes += stats.readBytes.get();
+      count.borrowedBytes += stats.borrowedBytes.get();
       count.writeOps += stats.writeOps.get();
       count.writeBytes += stats.writeBytes.get();
       count.flushOps += stats.flushOps.get();
@@ -268,6 +293,7 @@ void Plane::stop(bool hurry) {
 
 void Plane::join() {
   for (const auto& worker : workers_) worker->join();
+  maps_.stop();
 }
 
 }  // namespace rackboot

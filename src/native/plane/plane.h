@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "events.h"
+#include "plane/map-builder.h"
 #include "plane/worker.h"
 
 namespace rackboot {
@@ -21,7 +23,7 @@ constexpr uint32_t kMostConnections = 1024;
 
 struct VolumeCount {
   VolumeId volume;
-  uint64_t readOps, readBytes, writeOps, writeBytes, flushOps, errors;
+  uint64_t readOps, readBytes, borrowedBytes, writeOps, writeBytes, flushOps, errors;
 };
 
 struct PlaneCount {
@@ -39,7 +41,7 @@ struct VolumeChange {
 
 class Plane {
  public:
-  explicit Plane(EventSink& sink) : sink_(sink) {}
+  explicit Plane(EventSink& sink) : sink_(sink), maps_(sink) {}
   /// Everything must have stopped.
   ~Plane();
 
@@ -61,6 +63,8 @@ class Plane {
   void setAccess(VolumeId id, const VolumeAccess& access, uint64_t request);
   void abortTasks(VolumeId id, const std::vector<ConnectionId>& connections, uint64_t request);
   void raiseAttention(VolumeId id, uint8_t asc, uint8_t ascq, const Audience& audience);
+  /// A file that volumes may be read through is going away: they read their own from now on.
+  void withdrawOrigin(const std::string& path);
 
   /// Runs on the connection's thread, if the connection is still there.
   void withConnection(ConnectionId id, std::function<void(Connection&)> action);
@@ -84,6 +88,7 @@ class Plane {
   void broadcast(const Message& message);
   void settle(uint64_t request, int error, std::string detail);
   std::shared_ptr<Volume> volume(VolumeId id, uint64_t request);
+  void shareBlocks(Volume& volume);
 
   EventSink& sink_;
   std::vector<std::unique_ptr<Worker>> workers_;
@@ -92,6 +97,8 @@ class Plane {
   std::unordered_map<uint32_t, Listener*> listeners_;
   std::unordered_map<VolumeId, std::shared_ptr<Volume>> volumes_;
   VolumeId nextVolume_ = 1;
+  std::map<FileId, std::weak_ptr<SharedBlocks>> blocks_;
+  MapBuilder maps_;
   std::atomic<uint32_t> locks_{0};
   std::atomic<bool> stopping_{false};
 };

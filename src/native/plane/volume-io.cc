@@ -48,9 +48,14 @@ bool VolumeIo::submit(IoRequest& request) {
   return start(request);
 }
 
+constexpr bool changes(IoKind kind) {
+  return kind == IoKind::write || kind == IoKind::punch || kind == IoKind::zero;
+}
+
 bool VolumeIo::start(IoRequest& request) {
   if (request.kind == IoKind::flush) return flush(request);
   if (request.kind == IoKind::lock) return lock(request);
+  if (changes(request.kind)) request.view->volume->blocks->diverge(request.offset, request.length);
   ++request.view->inFlight;
   if (tryInline(request)) {
     settle(*request.view);
@@ -69,9 +74,10 @@ bool VolumeIo::tryInline(IoRequest& request) {
   if (how == InlineIo::never || request.durable) return false;
   const int flags = how == InlineIo::nowait ? RWF_NOWAIT : 0;
   for (;;) {
-    iovec vector{request.data + request.done, request.length - request.done};
     const auto at = static_cast<off_t>(request.offset + request.done);
-    const ssize_t n = reads ? preadv2(volume.fd, &vector, 1, at, flags) : pwritev2(volume.fd, &vector, 1, at, flags);
+    const SharedBlocks::Source from = source(request);
+    iovec vector{request.data + request.done, from.length};
+    const ssize_t n = reads ? preadv2(from.fd, &vector, 1, at, flags) : pwritev2(volume.fd, &vector, 1, at, flags);
     const int64_t result = n < 0 ? -errno : n;
     // Whether it is really the end of the file, or full, or broken is for the ring's answer to say.
     if (how == InlineIo::nowait && result <= 0) return false;
@@ -80,17 +86,29 @@ bool VolumeIo::tryInline(IoRequest& request) {
   }
 }
 
+/// Where the rest of a request goes, or comes from, and how much of it at once.
+SharedBlocks::Source VolumeIo::source(IoRequest& request) const {
+  const Volume& volume = *request.view->volume;
+  const uint64_t rest = request.length - request.done;
+  SharedBlocks::Source from{volume.fd, false, rest};
+  if (!changes(request.kind)) from = volume.blocks->source(volume.fd, request.offset + request.done, rest);
+  request.borrowed = from.borrowed;
+  return from;
+}
+
 void VolumeIo::queue(IoRequest& request) {
   io_uring_sqe* sqe = ring_.entry(&request);
   const Volume& volume = *request.view->volume;
   uint8_t* data = request.data + request.done;
-  const uint32_t length = request.length - request.done;
+  const SharedBlocks::Source from = source(request);
+  const auto length = static_cast<uint32_t>(from.length);
   const uint64_t offset = request.offset + request.done;
   switch (request.kind) {
-    case IoKind::read: io_uring_prep_read(sqe, volume.fd, data, length, offset); break;
+    case IoKind::read: io_uring_prep_read(sqe, from.fd, data, length, offset); break;
     case IoKind::punch: io_uring_prep_fallocate(sqe, volume.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length); break;
     case IoKind::zero: io_uring_prep_fallocate(sqe, volume.fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, offset, length); break;
-    case IoKind::prefetch: io_uring_prep_fadvise(sqe, volume.fd, offset, length, POSIX_FADV_WILLNEED); break;
+    // A hint, so what lies together is enough.
+    case IoKind::prefetch: io_uring_prep_fadvise(sqe, from.fd, offset, length, POSIX_FADV_WILLNEED); break;
     default:
       io_uring_prep_write(sqe, volume.fd, data, length, offset);
       if (request.durable) sqe->rw_flags = RWF_DSYNC;
@@ -103,12 +121,18 @@ bool VolumeIo::advance(IoRequest& request, int64_t result) {
   Volume& volume = *request.view->volume;
   if (result > 0) {
     request.done += static_cast<uint32_t>(result);
+    if (request.borrowed) request.view->stats->borrowedBytes.add(static_cast<uint64_t>(result));
     if (request.suspect) {
       fail(volume, "a write to stable storage failed: " + std::string(strerror(ENOSPC)) + ", although there is room for it");
       request.error = kVolumeFailed;
       return true;
     }
     return request.done == request.length;
+  }
+  if (request.borrowed) {
+    // Somebody cut the origin short, or its device cannot read it: the volume's own file is asked, and what it says counts.
+    volume.blocks->diverge(request.offset + request.done, 1);
+    return false;
   }
   if (result == 0 && request.kind == IoKind::read) {
     fail(volume, "the file ends at or before octet " + std::to_string(request.offset + request.done) + ", inside the volume");

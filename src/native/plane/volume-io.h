@@ -55,6 +55,7 @@ class VolumeIo final : public BlockIo {
   bool start(IoRequest& request);
   void resume(VolumeView& view);
   bool tryInline(IoRequest& request);
+  SharedBlocks::Source source(IoRequest& request) const;
   bool advance(IoRequest& request, int64_t result);
   void queue(IoRequest& request);
   bool flush(IoRequest& request);

@@ -55,6 +55,7 @@ struct IoRequest : Completion {
   VolumeView* view = nullptr;
   IoKind kind = IoKind::read;
   bool exclusive = false;  // of whoever holds the volume's lock
+  bool borrowed = false;   // the read that is under way is of an origin of the volume
   bool suspect = false;    // a durable write that the disk called full: repeated without durability, to learn what that meant
   bool durable = false;    // a write that is on stable storage when it is done
   uint8_t* data = nullptr;

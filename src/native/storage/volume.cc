@@ -34,9 +34,10 @@ InlineIo probeInlineWrites(int fd, bool inMemory, bool readOnly) {
   return n >= 0 || errno == EAGAIN ? InlineIo::nowait : InlineIo::never;
 }
 
-int64_t sizeOf(int fd) {
+int64_t sizeOf(int fd, FileId* id = nullptr) {
   struct stat status;
   if (fstat(fd, &status) != 0) return -errno;
+  if (id != nullptr) *id = {status.st_dev, status.st_ino};
   if (S_ISREG(status.st_mode)) return status.st_size;
   if (!S_ISBLK(status.st_mode)) return -EINVAL;
   uint64_t bytes = 0;
@@ -50,6 +51,8 @@ Volume::~Volume() {
 }
 
 void Volume::closeFile() {
+  // First: as long as somebody has the blocks, the file is open and its inode is nobody else's.
+  blocks.reset();
   if (fd >= 0) close(fd);
   fd = -1;
 }
@@ -75,7 +78,7 @@ std::shared_ptr<Volume> openVolume(VolumeId id, const VolumeSpec& spec, uint32_t
   volume->spec = spec;
   volume->fd = fd;
   volume->stats = std::vector<VolumeStats>(threads);
-  const int64_t size = sizeOf(fd);
+  const int64_t size = sizeOf(fd, &volume->file);
   if (size < 0) return fail(static_cast<int>(-size), "volume file " + spec.path + " is neither a regular file nor a block device");
   if (volume->spec.sizeBytes == 0) volume->spec.sizeBytes = static_cast<uint64_t>(size) / spec.blockSize * spec.blockSize;
   if (volume->spec.sizeBytes > static_cast<uint64_t>(size)) {

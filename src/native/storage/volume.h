@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "storage/shared-blocks.h"
+
 namespace rackboot {
 
 using VolumeId = uint32_t;
@@ -22,6 +24,8 @@ struct VolumeSpec {
   bool readOnly = false;
   bool writeCache = true;
   bool thin = false;
+  /// Immutable files that some of its blocks may be shared with; where several have one, it is read through the first.
+  std::vector<std::string> origins;
 };
 
 /// Counted by one thread, read by any.
@@ -37,7 +41,7 @@ class Counter {
 };
 
 struct alignas(64) VolumeStats {
-  Counter readOps, readBytes, writeOps, writeBytes, flushOps, errors;
+  Counter readOps, readBytes, borrowedBytes, writeOps, writeBytes, flushOps, errors;
 };
 
 /// How a file system answers reads and writes that must not wait.
@@ -87,7 +91,10 @@ struct Volume {
   std::atomic<bool> failed{false};
   std::atomic<uint64_t> lastFullMs{0};
   std::vector<VolumeStats> stats;  // one a thread
-  Turnstile exclusive;             // who may lock it
+  FileId file;
+  /// Of the file: all volumes over it have the same.
+  std::shared_ptr<SharedBlocks> blocks = std::make_shared<SharedBlocks>();
+  Turnstile exclusive;  // who may lock it
 
   ~Volume();
   /// Once no thread uses it any more.

@@ -1,7 +1,6 @@
 #include "system/extents.h"
 
 #include <fcntl.h>
-#include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -33,26 +32,34 @@ class File {
 
 }  // namespace
 
-int measureExtents(const std::string& path, ExtentFacts& facts) {
-  const File file(path, O_RDONLY);
-  if (file.fd() < 0) return -errno;
+int eachExtent(int fd, bool flush, const std::function<bool(const fiemap_extent&)>& visit) {
   std::vector<uint64_t> memory((sizeof(fiemap) + kExtentsAtOnce * sizeof(fiemap_extent)) / sizeof(uint64_t));
   auto* map = reinterpret_cast<fiemap*>(memory.data());
   for (uint64_t from = 0;;) {
     memset(map, 0, sizeof *map);
     map->fm_start = from;
     map->fm_length = FIEMAP_MAX_OFFSET - from;
+    map->fm_flags = flush ? FIEMAP_FLAG_SYNC : 0;
     map->fm_extent_count = kExtentsAtOnce;
-    if (ioctl(file.fd(), FS_IOC_FIEMAP, map) != 0) return -errno;
+    if (ioctl(fd, FS_IOC_FIEMAP, map) != 0) return -errno;
+    flush = false;
     if (map->fm_mapped_extents == 0) return 0;
     for (uint32_t i = 0; i < map->fm_mapped_extents; ++i) {
       const fiemap_extent& extent = map->fm_extents[i];
-      ++facts.extents;
-      ((extent.fe_flags & FIEMAP_EXTENT_SHARED) != 0 ? facts.sharedBytes : facts.ownBytes) += extent.fe_length;
+      if (!visit(extent) || (extent.fe_flags & FIEMAP_EXTENT_LAST) != 0) return 0;
       from = extent.fe_logical + extent.fe_length;
-      if ((extent.fe_flags & FIEMAP_EXTENT_LAST) != 0) return 0;
     }
   }
+}
+
+int measureExtents(const std::string& path, ExtentFacts& facts) {
+  const File file(path, O_RDONLY);
+  if (file.fd() < 0) return -errno;
+  return eachExtent(file.fd(), false, [&facts](const fiemap_extent& extent) {
+    ++facts.extents;
+    ((extent.fe_flags & FIEMAP_EXTENT_SHARED) != 0 ? facts.sharedBytes : facts.ownBytes) += extent.fe_length;
+    return true;
+  });
 }
 
 int dataRange(int fd, uint64_t from, uint64_t& start, uint64_t& end) {

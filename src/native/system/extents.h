@@ -1,7 +1,10 @@
 // System calls for src/native/extents.ts. Results are 0 or more, or -errno.
 #pragma once
 
+#include <linux/fiemap.h>
+
 #include <cstdint>
+#include <functional>
 #include <string>
 
 namespace rackboot {
@@ -12,7 +15,11 @@ struct ExtentFacts {
   uint64_t sharedBytes = 0;
 };
 
-/// FIEMAP without FIEMAP_FLAG_SYNC.
+/// FIEMAP: calls `visit` with each extent in order until it returns false. `flush` (FIEMAP_FLAG_SYNC) has what is dirty written first.
+/// A call of the kernel brings few enough that writers of the file do not wait long.
+int eachExtent(int fd, bool flush, const std::function<bool(const fiemap_extent&)>& visit);
+
+/// Nothing is flushed.
 int measureExtents(const std::string& path, ExtentFacts& facts);
 
 /// The first run of data at or after `from`; 0 where there is one, -ENXIO where only a hole follows.
