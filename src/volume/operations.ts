@@ -239,6 +239,8 @@ export class VolumeOperations {
           `${reference} has clones (${whose}), which could not be reset any more; delete those first, or use --force: they keep their blocks`,
         );
       }
+      for (const gone of snapshot === undefined ? volume.snapshots.keys() : [snapshot])
+        this.#store.withdraw(snapshotPath(storage, name, gone));
       await folders.disappear(snapshot === undefined ? volumeFolder(storage, name) : snapshotFolder(storage, name, snapshot));
       catalogue.refresh(name);
       return snapshot === undefined ? volume.record.origin?.uuid : undefined;

@@ -6,7 +6,7 @@ import type { StoredVolume } from "./catalogue.ts";
 import { type CopyOptions, duplicate } from "./copy.ts";
 import { explained, VolumeError } from "./error.ts";
 import { withFile, writeJson } from "./files.ts";
-import { DISK_FILE, SNAPSHOT_FILE, type SnapshotRecord, snapshotFolder, snapshotsFolder } from "./layout.ts";
+import { DISK_FILE, SNAPSHOT_FILE, type SnapshotRecord, snapshotFolder, snapshotPath, snapshotsFolder } from "./layout.ts";
 import type { Library } from "./library.ts";
 
 /** What is dirty is flushed while the disk is served, until a round takes no longer than this: the pause flushes the rest. */
@@ -21,6 +21,8 @@ export interface Serving {
   freeze(volume: VolumeName): Promise<(() => void) | undefined>;
   /** A machine with a session has it. */
   isLive(volume: VolumeName): boolean;
+  /** The file of a snapshot is about to be deleted. */
+  withdraw(snapshot: string): void;
 }
 
 export interface SnapshotOptions extends CopyOptions {
@@ -117,6 +119,7 @@ export class Snapshots {
     await locks.exclusive(place.volume.name, async () => {
       const found = catalogue.findSnapshot(uuid);
       if (found === undefined || this.#pinned.has(uuid) || catalogue.clones().has(uuid)) return;
+      this.#serving.withdraw(snapshotPath(storage, found.volume.name, found.snapshot));
       await folders.disappear(snapshotFolder(storage, found.volume.name, found.snapshot));
       catalogue.refresh(found.volume.name);
     });

@@ -6,6 +6,7 @@ import type { MachineName, VolumeName } from "../machine/identifiers.ts";
 import { DEFAULT_VOLUME_SETTINGS } from "../machine/volume.ts";
 import type { DataPlane, VolumeId } from "../native/data-plane.ts";
 import type { Emit } from "../state/events.ts";
+import { ancestorsOf } from "./ancestry.ts";
 import type { StoredVolume } from "./catalogue.ts";
 import { Clones } from "./clones.ts";
 import { createSparse, fileBytes } from "./copy.ts";
@@ -268,6 +269,10 @@ export class VolumeStore implements Serving {
     return () => this.#plane.thaw(open.id);
   }
 
+  withdraw(snapshot: string): void {
+    this.#plane.withdrawOrigin(snapshot);
+  }
+
   async #close(name: VolumeName): Promise<void> {
     const open = this.#open.get(name);
     if (open === undefined) return;
@@ -287,7 +292,16 @@ export class VolumeStore implements Serving {
     this.#refuseSharing(name, config);
     const path = this.library.needBlocks(volume);
     const { blockSize, readOnly, writeCache, thin } = config;
-    const id = this.#plane.openVolume({ path, sizeBytes: 0, blockSize, readOnly, writeCache, thin });
+    const origins = ancestorsOf(this.library.catalogue, this.library.storage, volume);
+    const id = this.#plane.openVolume({
+      path,
+      sizeBytes: 0,
+      blockSize,
+      readOnly,
+      writeCache,
+      thin,
+      ...(origins.length > 0 && { origins }),
+    });
     // A file that is no whole number of blocks is served up to its last whole one.
     const sizeBytes = Math.floor(fileBytes(path) / blockSize) * blockSize;
     const opened: OpenVolume = { name, id, path, sizeBytes, config, ...identity(volume.record.uuid, config.serial) };

@@ -128,6 +128,23 @@ describe.skipIf(!mayMount).each(FILE_SYSTEMS)("on %s", (fileSystem) => {
     expect(await refusal(operations().show("old"))).toContain("there is no volume old");
   });
 
+  it("a clone is opened with all that it may share blocks with, and what is deleted is let go first", async () => {
+    const snapshot = (volume: string, name: string): string => join(test.storage, "volumes", volume, "snapshots", name, "disk.raw");
+    const origins = (name: string) => test.plane.volumes.get(test.disks.store.get(name as VolumeName)?.id ?? 0)?.origins;
+    await test.configure({}, { uqbar: ["one"], tlon: ["two"], orbis: ["golden"] });
+    await operations().create("golden", 16 * MIB);
+    for (const name of ["v1", "v2", "v3"]) await operations().snapshot("golden", name);
+    await operations().clone("golden@v2", "one");
+    await operations().snapshot("one", "later");
+    await operations().clone("one@later", "two");
+    const ancestors = [snapshot("golden", "v1"), snapshot("golden", "v2")];
+    expect(origins("one")).toEqual(ancestors);
+    expect(origins("two")).toEqual([...ancestors, snapshot("one", "later")]);
+    expect(origins("golden")).toBeUndefined();
+    await operations().delete("golden@v1");
+    expect(test.plane.withdrawn).toEqual([snapshot("golden", "v1")]);
+  });
+
   it("an image comes in with its holes, and goes out with them", async () => {
     const image = join(mounted, "image.raw");
     writeFileSync(image, "");
