@@ -73,6 +73,11 @@ image: build ## A board's card: BOARD=rpi4|rpi5|qemu, BUILDROOT=DIR (default: th
 image-check: build ## The image's tree on a real Buildroot: BUILDROOT=DIR, QUICK=1 without building
 	@firmware/check.sh "$(BUILDROOT)" $(if $(QUICK),--quick)
 
+.PHONY: bench-storm
+bench-storm: build ## A boot storm: forty clones of one disk read at once, beside tgt and istgt (BENCH="--quick": the short one)
+	@test/setup/packages.sh build test
+	@node test/bench/storm.ts $(BENCH)
+
 .PHONY: schema
 schema: build ## Write docs/rackboot.schema.json anew
 	@node dist/src/main.js schema > docs/rackboot.schema.json

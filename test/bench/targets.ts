@@ -24,6 +24,8 @@ export interface Target {
   /** The load generator's words for where it is. */
   readonly words: readonly string[];
   readonly pid: number;
+  /** Of those that have such a thing. */
+  readonly metricsUrl?: string;
   /** The last line that it printed: its side of a failure. */
   readonly lastWords: () => string;
   readonly stop: () => Promise<void>;
@@ -32,6 +34,8 @@ export interface Target {
 export interface TargetOptions {
   /** What stands before the command, for example valgrind and its options. */
   readonly prefix?: readonly string[];
+  /** rackboot: a store that is there already; instead of files, its volumes are named. */
+  readonly storage?: string;
 }
 
 interface Setting {
@@ -41,6 +45,8 @@ interface Setting {
   readonly resources: Resources;
   readonly prefix: readonly string[];
   readonly timeoutMs: number;
+  readonly storage?: string;
+  readonly httpPort: number;
 }
 
 /** A port that was free a moment ago; the peers cannot be told to choose one. */
@@ -148,19 +154,25 @@ async function startRackboot({
   resources,
   prefix,
   timeoutMs,
+  storage,
+  httpPort,
 }: Setting): Promise<[BackgroundProcess, readonly string[]]> {
   if (!existsSync(RACKBOOT)) throw new Error(`${RACKBOOT} is missing: run \`make build\` first`);
   const volumes = [...new Set(files)];
+  const isShared = volumes.length < files.length;
   const configuration = {
     network: { interface: "lo", address: "127.0.0.1/8" },
     dhcp: { mode: "off" },
     tftp: { port: 0 },
-    http: { port: 0 },
+    http: { port: httpPort },
     iscsi: { port, prefix: PREFIX },
-    storage: { path: join(folder, "data") },
-    volumes: Object.fromEntries(volumes.map((file, index) => [`volume${index}`, { file, shared: volumes.length < files.length }])),
+    storage: { path: storage ?? join(folder, "data") },
+    volumes: storage === undefined ? Object.fromEntries(volumes.map((file, index) => [`volume${index}`, { file, shared: isShared }])) : {},
     machines: Object.fromEntries(
-      files.map((file, index) => [`disk${index}`, { mac: macOf(index), initiator: "any", disks: [`volume${volumes.indexOf(file)}`] }]),
+      files.map((file, index) => [
+        `disk${index}`,
+        { mac: macOf(index), initiator: "any", disks: [storage === undefined ? `volume${volumes.indexOf(file)}` : file] },
+      ]),
     ),
   };
   // JSON is YAML, too.
@@ -189,7 +201,11 @@ export async function startTarget(name: TargetName, files: readonly string[], op
     const port = await freePort();
     const prefix = options.prefix ?? [];
     const timeoutMs = prefix.length > 0 ? SLOW_START_TIMEOUT_MS : START_TIMEOUT_MS;
-    const [process, words] = await STARTERS[name]({ files, folder, port, resources, prefix, timeoutMs });
+    // Only who wants to look inside needs HTTP.
+    const { storage } = options;
+    const httpPort = storage === undefined ? 0 : await freePort();
+    const setting = { files, folder, port, resources, prefix, timeoutMs, httpPort, ...(storage !== undefined && { storage }) };
+    const [process, words] = await STARTERS[name](setting);
     // The peers do not end at SIGTERM while they have a target; they hold nothing that is worth waiting for.
     const stop = async (): Promise<void> => {
       await process.stop(name === "rackboot" ? "SIGTERM" : "SIGKILL", STOP_TIMEOUT_MS);
@@ -199,6 +215,7 @@ export async function startTarget(name: TargetName, files: readonly string[], op
       name,
       words: ["--port", String(port), "--target", `${PREFIX}:disk${files.length > 1 ? "%" : "0"}`, ...words],
       pid: process.pid,
+      ...(httpPort > 0 && { metricsUrl: `http://127.0.0.1:${httpPort}/metrics` }),
       lastWords: () => process.output.tail(1),
       stop,
     };

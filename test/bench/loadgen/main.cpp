@@ -91,7 +91,7 @@ Report run(const Options& options) {
   }
   std::atomic<Moment> moment{Moment::kWarmUp};
   // With a bound on operations nothing is warmed up: every one of them counts.
-  const bool counted = options.operations > 0;
+  const bool counted = options.operations > 0 || options.once;
   if (counted) moment = Moment::kMeasure;
   std::vector<std::unique_ptr<Worker>> workers;
   for (std::uint32_t i = 0; i < options.threads; ++i) {

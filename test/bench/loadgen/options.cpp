@@ -41,6 +41,7 @@ What
 How long
   --seconds S --warmup S         measured time after a warm-up that does not count (5, 0.2)
   --ops N                        end earlier, after so many operations
+  --once                         end when each session has gone through its part of the disk, without a warm-up
   --timeout S                    a command or login that takes longer ends the run (30)
 
 Checking
@@ -161,6 +162,7 @@ std::map<std::string, Setting> settingsOf(Options& o) {
       {"seed", number(o.seed, 0, std::uint64_t{1} << 62)},
       {"warmup", seconds(o.warmupSeconds)},
       {"seconds", seconds(o.seconds)},
+      {"once", flag(o.once, true)},
       {"ops", number(o.operations, 1, std::uint64_t{1} << 60)},
       {"timeout", seconds(o.timeoutSeconds)},
       {"verify", flag(o.verify, true)},
@@ -182,6 +184,7 @@ std::map<std::string, Setting> settingsOf(Options& o) {
 void checkTogether(const Options& o) {
   if (o.blockBytes % 512 != 0) throw UsageError("--block: must be a multiple of 512");
   if (o.flush && o.mode != Mode::kWrite) throw UsageError("--flush: only with --mode write");
+  if (o.once && (o.random || o.operations > 0)) throw UsageError("--once: goes in order, and ends by itself");
   if (o.raw && o.verify) throw UsageError("--raw: there is no disk behind it to --verify");
   if (o.raw && (o.headerDigest || o.dataDigest)) throw UsageError("--raw: knows no digests");
   if (o.threads > o.sessions) throw UsageError("--threads: more threads than sessions have nothing to do");

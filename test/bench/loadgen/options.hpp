@@ -56,6 +56,8 @@ struct Options {
   double seconds = 5;
   // 0: bounded by time only.
   std::uint64_t operations = 0;
+  // Each session goes through its part of the disk once, and that ends the run.
+  bool once = false;
   double timeoutSeconds = 30;
 
   bool verify = false;

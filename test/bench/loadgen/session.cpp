@@ -59,7 +59,7 @@ void Session::issue(Phase phase, std::uint64_t nowNs, std::uint64_t& budget) {
   while (!idle_.empty() && pdu::serialAtMost(sn_.cmdSn, sn_.maxCmdSn)) {
     Operation operation;
     if (phase == Phase::kLoad) {
-      if (budget == 0) return;
+      if (budget == 0 || workload_.done()) return;
       --budget;
       operation = workload_.next();
     } else if (phase == Phase::kReadBack) {

@@ -39,6 +39,7 @@ Worker::~Worker() = default;
 void Worker::add(std::unique_ptr<Portal> portal, std::uint32_t lun, std::uint32_t blockBytes, Workload workload) {
   const Negotiated& negotiated = portal->negotiated();
   // Many sessions share the cache: together their buffers stay about as large as it is.
+  if (options_.once) budget_ += workload.slots();
   const std::size_t share = (std::size_t{4} << 20) / options_.sessions;
   lines_.push_back(std::make_unique<Line>(Line{std::move(portal),
                                                Session(options_, negotiated, lun, blockBytes, std::move(workload), totals_, measured_),

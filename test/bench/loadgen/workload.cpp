@@ -5,6 +5,7 @@ namespace loadgen {
 Workload::Workload(const Options& options, std::uint64_t firstByte, std::uint64_t slots, std::uint64_t seed)
     : mode_(options.mode),
       random_(options.random),
+      once_(options.once),
       verify_(options.verify),
       readPercent_(options.readPercent),
       blockBytes_(options.blockBytes),

@@ -27,6 +27,9 @@ class Workload {
   // The next operation; in verify mode its slot is not in flight, and stays so until finished() is called for it.
   Operation next();
   void finished(const Operation& operation);
+  std::uint64_t slots() const { return slots_; }
+  // The session has been everywhere, and asked for no more than that.
+  bool done() const { return once_ && position_ >= slots_; }
 
   // From now on next() gives reads of everything that was written, once; empty at the end.
   void startReadBack() { readBackSlot_ = 0; }
@@ -38,6 +41,7 @@ class Workload {
 
   Mode mode_;
   bool random_;
+  bool once_;
   bool verify_;
   std::uint32_t readPercent_;
   std::uint64_t blockBytes_;
