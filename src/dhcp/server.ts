@@ -131,15 +131,23 @@ export class DhcpServer {
   }
 
   #apply(config: DhcpServerConfig, rack: Rack): void {
+    const before = this.#rack;
     this.#config = config;
     this.#rack = rack;
     this.#leases.setRange(config.dhcp.range);
-    this.#endOrphans();
+    this.#endOrphans(before);
   }
 
-  /** A lease without end is a machine's; when its MAC is no machine's any more (a new card, a machine taken out), it ends. */
-  #endOrphans(): void {
-    const ended = this.#leases.endEndless((mac) => this.#rack.byMac(mac) === undefined, this.#now());
+  /**
+   * A lease without end is a machine's; when its MAC is no machine's any more (a new card, a machine taken out), or has become
+   * another's (two machines that changed places), it ends: the address goes with the machine, not with the card.
+   */
+  #endOrphans(before: Rack = this.#rack): void {
+    const orphaned = (mac: Mac): boolean => {
+      const [was, is] = [before.byMac(mac), this.#rack.byMac(mac)];
+      return is === undefined || (was !== undefined && was.name !== is.name);
+    };
+    const ended = this.#leases.endEndless(orphaned, this.#now());
     for (const lease of ended) this.#dirty.set(lease.mac, lease);
   }
 

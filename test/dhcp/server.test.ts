@@ -105,6 +105,23 @@ test("a lease that cannot be stored is not acknowledged; a reservation, which ne
   expect(database.prepare("SELECT mac FROM lease ORDER BY mac").all()).toEqual([{ mac: STRANGER }, { mac: UQBAR }]);
 });
 
+test("two machines that change places take their addresses along, although both had theirs for ever", async () => {
+  const TLON = "52:54:00:16:00:11";
+  const rack = (uqbar: string, tlon: string): Rack =>
+    new Rack([machine("uqbar", uqbar, { address: ip("127.0.0.16") }), machine("tlon", tlon, { address: ip("127.0.0.17") })]);
+  await server.update(configWith(), rack(UQBAR, TLON));
+  for (const mac of [UQBAR, TLON]) expect(typeOf(await exchange(select(mac, await exchange(ask("discover", mac)))))).toBe(5);
+  await server.update(configWith(), rack(TLON, UQBAR));
+  for (const [mac, address] of [
+    [UQBAR, "127.0.0.17"],
+    [TLON, "127.0.0.16"],
+  ] as const) {
+    const offered = await exchange(ask("discover", mac));
+    expect(offered.yiaddr).toBe(address);
+    expect((await exchange(select(mac, offered))).yiaddr).toBe(address);
+  }
+});
+
 test("garbage is counted with its reason, and the next packet is served", async () => {
   for (const length of [0, 1, 239]) send(vector("udhcpc-discover").subarray(0, length));
   send(Uint8Array.from([...vector("udhcpc-discover").subarray(0, 240), 53, 200, 1]));
