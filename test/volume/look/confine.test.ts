@@ -50,6 +50,8 @@ int main(int argc, char **argv) {
   if (!strcmp(what, "setuid")) r = setuid(0);
   if (!strcmp(what, "x32")) r = syscall(0x40000000 + 41, AF_INET, SOCK_STREAM, 0);
   if (!strcmp(what, "fds")) { struct stat s; r = 0; for (int fd = 4; fd < 64; fd++) if (fstat(fd, &s) == 0) r = fd; }
+  if (!strcmp(what, "owner")) r = fcntl(disk, F_SETOWN, 1);
+  if (!strcmp(what, "copy")) r = fcntl(disk, F_DUPFD, 10);
   if (!strcmp(what, "uid")) r = getuid() * 100000L + getgid();
   if (!strcmp(what, "memory")) { r = 0; while (malloc(1 << 20)) r++; }
   if (!strcmp(what, "spin")) for (;;) { }
@@ -95,12 +97,24 @@ describe("a reader that a disk has taken over dies of", () => {
 });
 
 describe("it is refused", () => {
-  test.each(["exec", "passwd", "library", "root", "proc", "create", "writedisk", "write", "pwrite", "stat", "code", "setuid"])(
-    "%s",
-    async (what) => {
-      expect(await attempt(what)).toBe("-1");
-    },
-  );
+  test.each([
+    "exec",
+    "passwd",
+    "library",
+    "root",
+    "proc",
+    "create",
+    "writedisk",
+    "write",
+    "pwrite",
+    "stat",
+    "code",
+    "setuid",
+    "owner",
+    "copy",
+  ])("%s", async (what) => {
+    expect(await attempt(what)).toBe("-1");
+  });
 });
 
 test("it inherits nothing but its output, and is nobody where that can be", async () => {
