@@ -11,15 +11,19 @@ import { DiskMemories } from "./boot/disk/memory-store.ts";
 import { Downloads } from "./boot/downloads.ts";
 import type { ServerFacts } from "./boot/facts.ts";
 import { LoaderInspector } from "./boot/file-system.ts";
+import { InstallBoots } from "./boot/install/install-boots.ts";
+import { InstallStore } from "./boot/install/installs.ts";
 import { type FoundLoaders, findLoaders } from "./boot/loaders.ts";
 import { bootOffer } from "./boot/offer.ts";
 import { OpenFiles } from "./boot/open-files.ts";
+import type { BootPlan } from "./boot/plan.ts";
 import { BootResolver, type ResolverSettings } from "./boot/resolver.ts";
 import type { System } from "./control/system-operations.ts";
 import { LeaseStore } from "./dhcp/lease-store.ts";
 import { DhcpServer } from "./dhcp/server.ts";
 import { monitoringRoutes } from "./http/monitoring.ts";
 import { HttpServer } from "./http/server.ts";
+import { ImageStore } from "./image/store.ts";
 import { ReservationStore } from "./iscsi/reservation-store.ts";
 import { IscsiServer } from "./iscsi/server.ts";
 import { type Config, deviceOf } from "./machine/config.ts";
@@ -85,6 +89,8 @@ export class Appliance {
   readonly #disks: Disks;
   readonly #iscsi: IscsiServer;
   readonly #diskBoots: DiskBoots;
+  readonly #images: ImageStore;
+  readonly #installs: InstallBoots;
   readonly #resolver: BootResolver;
   readonly #dhcp: DhcpServer;
   readonly #tftp: TftpServer;
@@ -162,7 +168,29 @@ export class Appliance {
         const boot = this.#boots.current(machine);
         return boot === undefined || boot.reached.has("up") ? undefined : boot.number;
       },
+      planOf: (machine) => this.#planOf(machine),
       firstDiskOf: (machine) => this.#rack.byName(machine)?.disks[0],
+      emit,
+    });
+    const bootOf = (machine: MachineName): number | undefined => this.#boots.current(machine)?.number;
+    this.#images = new ImageStore({
+      storage: config.storage.path,
+      room: () => this.#disks.store.library.pool,
+      now: Date.now,
+      emit,
+    });
+    this.#installs = new InstallBoots({
+      images: this.#images,
+      installs: new InstallStore(database),
+      storage: () => this.#settings.config.storage.path,
+      facts: () => this.#facts(),
+      configured: (machine) => this.#rack.byName(machine),
+      bootOf,
+      secretsFor: (machine) => this.#settings.secrets.get(machine),
+      naaOf: ({ disks: [first] }) => {
+        const naa = first === undefined ? undefined : this.#disks.store.get(first)?.naa;
+        return naa && Buffer.from(naa).toString("hex");
+      },
       emit,
     });
     this.#resolver = new BootResolver(this.#resolverSettings(), inspector);
@@ -170,7 +198,8 @@ export class Appliance {
       config,
       rack: this.#rack,
       store: new LeaseStore(database),
-      bootOffer: (kind, machine) => (machine === undefined ? undefined : bootOffer(kind, machine, this.#facts(), this.#loaders)),
+      bootOffer: (kind, machine) =>
+        machine === undefined ? undefined : bootOffer(kind, this.#installs.now(machine), this.#facts(), this.#loaders),
       onFirmwareDiscover: (machine) => this.#forgetDownloads(machine),
       emit,
     });
@@ -188,6 +217,7 @@ export class Appliance {
     this.#http = new HttpServer(this.#httpSettings(), {
       ...files,
       routes: monitoringRoutes(metrics, () => store.snapshot()),
+      heard: ({ machine }, path) => machine !== undefined && this.#installs.report(machine, path.split("/").slice(1)),
     });
 
     this.#link = new LinkWatcher(deviceOf(config.network), { emit });
@@ -195,6 +225,7 @@ export class Appliance {
     const timelines = new Timelines(database);
     store.restore(timelines.load());
     store.subscribe((event) => this.#diskBoots.handle(event));
+    store.subscribe((event) => this.#installs.handle(event));
     this.#boots = followBoots(store, {
       loaderBegins: config.dhcp.mode !== "server",
       lastNumber: timelines.lastNumber(),
@@ -205,6 +236,20 @@ export class Appliance {
   /** Those of the configuration in force. */
   get machines(): readonly Machine[] {
     return this.#rack.machines;
+  }
+
+  /** With what they boot now, where that is not what they are configured to boot. */
+  get machinesNow(): readonly Machine[] {
+    return this.#rack.machines.map((machine) => this.#installs.now(machine));
+  }
+
+  /** Installation media, for the control API. */
+  get images(): ImageStore {
+    return this.#images;
+  }
+
+  get installs(): InstallBoots {
+    return this.#installs;
   }
 
   /** What machines boot from their disks, for the control API. */
@@ -228,6 +273,7 @@ export class Appliance {
     await this.#panel.start();
     checkNetwork(config);
     await this.#disks.start(volumesOf(config), this.#parts.noDataDisk);
+    if (this.#parts.noDataDisk === undefined) await this.#images.start();
     const portals = this.#iscsi.listen();
     this.#iscsiPort = portals[0]?.port ?? 0;
     this.#started("iscsi", `on ${portals.map(({ address, port }) => `${address}:${port}`).join(", ")}`);
@@ -303,7 +349,7 @@ export class Appliance {
   #beginBoot(name: MachineName): void {
     void this.#disks.machines.begin(name);
     const machine = this.#rack.byName(name);
-    if (machine !== undefined) void this.#diskBoots.prepare(machine);
+    if (machine !== undefined) void this.#diskBoots.prepare(this.#installs.now(machine));
   }
 
   /**
@@ -328,12 +374,17 @@ export class Appliance {
     return isUp && this.#settings.config.dhcp.mode === "server" ? undefined : this.#settings.secrets.get(name);
   }
 
-  /** A reservation, or whoever has the lease. */
+  /** A reservation, or whoever has the lease; with what it boots now. */
   #machineAt(address: Ipv4): Machine | undefined {
-    const reserved = this.#rack.byAddress(address);
-    if (reserved !== undefined) return reserved;
     const mac = this.#dhcp.macAt(address);
-    return mac === undefined ? undefined : this.#rack.byMac(mac);
+    const machine = this.#rack.byAddress(address) ?? (mac === undefined ? undefined : this.#rack.byMac(mac));
+    return machine && this.#installs.now(machine);
+  }
+
+  /** Never rejects. */
+  #planOf(machine: Machine): Promise<BootPlan> {
+    const { boot } = machine;
+    return boot.kind === "install" || boot.kind === "rescue" ? this.#installs.plan(machine, boot) : this.#diskBoots.plan(machine);
   }
 
   #facts(): ServerFacts {
@@ -358,8 +409,9 @@ export class Appliance {
       // Before the answer is made of the disk, which may be one to make anew.
       diskPlan: (machine) => {
         this.#boots.signal(machine.name, { kind: "asked", role: "config" });
-        return this.#diskBoots.plan(machine);
+        return this.#planOf(machine);
       },
+      installFile: (machine, segments) => this.#installs.file(machine, segments),
       secretsFor: (machine) => this.#secretsForFirmware(machine),
     };
   }

@@ -2,6 +2,7 @@ import { Appliance } from "./appliance.ts";
 import { configOperations } from "./control/config-operations.ts";
 import { entryOperations } from "./control/entry-operations.ts";
 import { identifyOperations } from "./control/identify-operations.ts";
+import { imageOperations } from "./control/image-operations.ts";
 import { stateOperations, withNames } from "./control/operations.ts";
 import { ControlServer } from "./control/server.ts";
 import { defaultSocketPath } from "./control/socket-path.ts";
@@ -97,7 +98,8 @@ class Daemon {
       operations: withNames({
         ...stateOperations({ store: this.#store, version, machines: () => appliance.machines }),
         ...configOperations(live),
-        ...entryOperations(() => appliance.machines, appliance.diskBoots),
+        ...entryOperations(() => appliance.machinesNow, appliance.diskBoots),
+        ...imageOperations(appliance.images, appliance.installs),
         ...volumeOperations({
           volumes: appliance.disks.operations,
           transfers: appliance.disks.transfers,

@@ -31,7 +31,7 @@ export function grubConfig(machine: Machine, plan: BootPlan, facts: ServerFacts,
 function body(machine: Machine, plan: BootPlan, facts: ServerFacts, grub: GrubAbilities): string[] {
   switch (plan.kind) {
     case "kernel": {
-      const words = plan.entries.map((entry) => kernelLine(machine, entry.arguments, facts));
+      const words = plan.entries.map((entry) => kernelLine(machine, entry.arguments, facts, entry.attachesDisks));
       return [
         ...terminal(words[plan.defaultIndex] ?? []),
         // GRUB takes a number before any identifier or title, and those of a disk may be anything.

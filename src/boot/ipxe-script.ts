@@ -62,7 +62,9 @@ function bootEntry(machine: Machine, entry: BootEntry, facts: ServerFacts): stri
     path: `/${machine.name}/${name}`,
   }));
   // The kernel's EFI stub asks iPXE for the initramfs by these names; a BIOS kernel passes the words over.
-  const words = [...initrds.map(({ as }) => `initrd=${as}`), ...kernelLine(machine, entry.arguments, facts)].map(word).join(" ");
+  const words = [...initrds.map(({ as }) => `initrd=${as}`), ...kernelLine(machine, entry.arguments, facts, entry.attachesDisks)]
+    .map(word)
+    .join(" ");
   return [
     ...fetchAs("kernel", "vmlinuz", `/${machine.name}/${entry.kernel.name}`, words, facts),
     ...initrds.flatMap(({ as, path }) => fetchAs("initrd", as, path, "", facts)),

@@ -30,15 +30,15 @@ export function kernelWords(text: string): string[] {
  *
  *   netroot=iscsi:<portal>::<port>:<LUN, empty for all>:<target>  rd.iscsi.initiator=<initiator>  ip=dhcp
  *
- * A machine without disks is given none of these.
+ * A machine without disks is given none of these, nor is an entry that attaches them by itself.
  */
-export function kernelLine(machine: Machine, entryArguments: string, facts: ServerFacts): readonly string[] {
+export function kernelLine(machine: Machine, entryArguments: string, facts: ServerFacts, attachesDisks = false): readonly string[] {
   const entry = kernelWords(entryArguments);
   // What stands behind a lone "--" is for init and not for the kernel, so nothing may be added there.
   const dashes = entry.indexOf("--");
   const own = [...(dashes < 0 ? entry : entry.slice(0, dashes)), ...kernelWords(machine.arguments)];
   const forInit = dashes < 0 ? [] : entry.slice(dashes);
-  const added = machine.disks.length === 0 ? [] : ADDITIONS.filter((each) => !each.present.test(own.join("\n")));
+  const added = machine.disks.length === 0 || attachesDisks ? [] : ADDITIONS.filter((each) => !each.present.test(own.join("\n")));
   return [...own, ...added.map((each) => each.word(machine, facts)), ...forInit];
 }
 

@@ -93,10 +93,15 @@ export function loaderName(kind: FirmwareKind, machine: Machine, found: FoundLoa
   const uefi = UEFI.exec(kind)?.[1];
   if (boot.kind === "uki") return uefi === undefined ? found.ipxe.get(kind)?.name : UKI_NAME;
   // Nobody waits for DHCP: which loader it is turns out when it is asked for.
-  if (boot.kind === "disk" && boot.via === "loader" && uefi !== undefined) return uefi === "x64" ? "bootx64.efi" : "bootaa64.efi";
+  if (bringsLoader(machine) && uefi !== undefined) return uefi === "x64" ? "bootx64.efi" : "bootaa64.efi";
   if (boot.kind === "disk") return found.ipxe.get(kind)?.name;
   const configured = configuredLoader(machine);
   return configured !== undefined && suits(configured.name, kind) ? configured.name : found.usual.get(kind)?.name;
+}
+
+/** The machine's disk, or the image that it is installed with, has a boot loader of its own. */
+export function bringsLoader({ boot }: Machine): boolean {
+  return (boot.kind === "disk" && boot.via === "loader") || boot.kind === "install" || boot.kind === "rescue";
 }
 
 const UEFI = /^uefi-(x64|arm64)-/;

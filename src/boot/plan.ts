@@ -25,6 +25,8 @@ export interface BootEntry {
   readonly devicetree?: PlannedFile;
   /** The entry's own kernel arguments, before anything is added. */
   readonly arguments: string;
+  /** What is booted finds the machine's disks by itself: its line says nothing of them. */
+  readonly attachesDisks?: boolean;
 }
 
 export type Architecture = "x64" | "aa64";
@@ -65,7 +67,7 @@ export type BootPlan =
   /** There is nothing to hand out; the screen says why. */
   | { readonly kind: "nothing"; readonly reason: string; readonly notes: readonly string[] };
 
-/** What the configuration alone says; undefined where the machine's disk has to be asked. */
+/** What the configuration alone says; undefined where the machine's disk or an image has to be asked. */
 export function configuredPlan(machine: Machine): BootPlan | undefined {
   const { boot } = machine;
   switch (boot.kind) {
@@ -93,7 +95,7 @@ export function configuredPlan(machine: Machine): BootPlan | undefined {
       return { kind: "uki", file: { name: UKI_NAME, origin: { kind: "path", path: boot.file } } };
     case "install":
     case "rescue":
-      return nothing(`boot: ${boot.kind} is accepted in the configuration, but this version does not serve it yet`);
+      return undefined;
   }
 }
 

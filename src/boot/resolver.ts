@@ -9,6 +9,7 @@ import type { BootFile, BootFiles, FileClient, NotFound } from "./files.ts";
 import { grubConfig } from "./grub-config.ts";
 import { ipxeScript } from "./ipxe-script.ts";
 import {
+  bringsLoader,
   configuredLoader,
   DEBIAN_NETWORK_GRUB,
   diskLoaderAsked,
@@ -28,8 +29,10 @@ export interface ResolverSettings {
   readonly root?: string;
   /** Whether a machine of this name is configured: its folder is nobody else's. */
   readonly isMachine: (name: string) => boolean;
-  /** What a machine is handed whose disk says it. Never rejects. */
+  /** What a machine is handed whose disk says it, or an image. Never rejects. */
   readonly diskPlan: (machine: Machine) => Promise<BootPlan>;
+  /** What is below `/<machine>/` for installers; the segments are those after the machine's name. Never rejects. */
+  readonly installFile?: (machine: Machine, segments: readonly string[]) => Promise<BootFile | NotFound | undefined>;
   /** What iPXE proves itself with where it attaches the machine's disk. */
   readonly secretsFor?: (machine: Machine) => ChapSecrets | undefined;
 }
@@ -101,6 +104,9 @@ export class BootResolver implements BootFiles {
     if (machine === undefined || name === undefined) return undefined;
     const foreign = segments.length > 1 && first !== machine.name && this.#settings.isMachine(first) && !GRUB_FOLDERS.has(first);
     if (foreign) return undefined;
+    // Of the names below, those of an image's files are nobody's business.
+    const installs = first === machine.name ? await this.#settings.installFile?.(machine, segments.slice(1)) : undefined;
+    if (installs !== undefined) return installs;
     const plan = configuredPlan(machine) ?? (DISK_SAYS.test(segments.join("/")) ? await this.#settings.diskPlan(machine) : NO_PLAN);
     const request = { client, machine, plan, segments, name };
     return (
@@ -143,7 +149,7 @@ export class BootResolver implements BootFiles {
 
   /** The loader of the machine's disk and what it asks for beside itself; this system's own where the disk brings none. */
   async #diskLoader({ client, machine, plan, name }: Request): Promise<BootFile | NotFound | undefined> {
-    if (machine.boot.kind !== "disk" || machine.boot.via !== "loader") return undefined;
+    if (!bringsLoader(machine)) return undefined;
     const chains = chainsOf(plan);
     const architecture = diskLoaderAsked(name);
     if (architecture === undefined) {
@@ -156,7 +162,7 @@ export class BootResolver implements BootFiles {
     if (chain !== undefined) return fileOf(chain.first, "loader");
     const own = ownLoader(architecture, client.transport, this.#settings.loaders);
     const found = own === undefined ? undefined : await fileAt(own.path, "loader");
-    return found ?? notFound(`neither the disk of ${machine.name} nor this system has a boot loader for UEFI ${architecture}`);
+    return found ?? notFound(`neither what ${machine.name} boots nor this system has a boot loader for UEFI ${architecture}`);
   }
 
   async #loader({ machine, name }: Request): Promise<BootFile | undefined> {

@@ -6,6 +6,7 @@ import { addConsole } from "./console.ts";
 import { type AddCommand, type Context, EXIT, examples } from "./context.ts";
 import { addEvents } from "./events.ts";
 import { addIdentify } from "./identify.ts";
+import { addImage } from "./image.ts";
 import { addMachine } from "./machine.ts";
 import { type Output, processOutput } from "./output.ts";
 import { addSchema } from "./schema.ts";
@@ -20,6 +21,7 @@ const COMMANDS: readonly AddCommand[] = [
   addStatus,
   addMachine,
   addVolume,
+  addImage,
   addConfig,
   addUpdate,
   addEvents,

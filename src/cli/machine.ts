@@ -6,6 +6,7 @@ import { describeBoot } from "./explain.ts";
 import { addCheckMove } from "./machine-check.ts";
 import { addEdits } from "./machine-edit.ts";
 import { addEntries } from "./machine-entries.ts";
+import { addInstall } from "./machine-install.ts";
 import { age, json, type Output, table } from "./output.ts";
 import { machineRows, paintStatus } from "./status.ts";
 import { drawBoot, transferCell, transfersOf } from "./timeline.ts";
@@ -23,6 +24,7 @@ export const addMachine: AddCommand = (program, context) => {
   addReset(machine, context);
   addEntries(machine, context);
   addCheckMove(machine, context);
+  addInstall(machine, context);
 
   machine
     .command("list")

@@ -2,9 +2,12 @@ import { type IncomingMessage, request } from "node:http";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { ControlError, type ControlErrorCode } from "./errors.ts";
+import type { ImageUploads } from "./image-operations.ts";
 import type { Calls, Streams } from "./operations.ts";
 import type { SystemDownloads } from "./system-operations.ts";
 import type { VolumeDownloads, VolumeUploads } from "./volume-operations.ts";
+
+type Uploads = VolumeUploads & ImageUploads;
 
 interface ErrorBody {
   readonly error?: { readonly code: ControlErrorCode; readonly message: string };
@@ -60,14 +63,14 @@ export class ControlClient {
   }
 
   /** As {@link follow}, with octets that are sent meanwhile. */
-  async *upload<K extends keyof VolumeUploads>(
+  async *upload<K extends keyof Uploads>(
     operation: K,
-    input: VolumeUploads[K]["input"],
+    input: Uploads[K]["input"],
     body: Readable,
     signal?: AbortSignal,
-  ): AsyncGenerator<VolumeUploads[K]["output"]> {
+  ): AsyncGenerator<Uploads[K]["output"]> {
     const response = await this.#post(operation, input, signal, body);
-    yield* this.#lines<VolumeUploads[K]["output"]>(response, signal);
+    yield* this.#lines<Uploads[K]["output"]>(response, signal);
   }
 
   /** The answer's octets, and how many they are; the stream fails where the daemon breaks off. */

@@ -8,6 +8,7 @@ import type { ConfigCalls } from "./config-operations.ts";
 import type { EntryCalls } from "./entry-operations.ts";
 import { ControlError } from "./errors.ts";
 import type { IdentifyCalls } from "./identify-operations.ts";
+import type { ImageCalls, ImageStreams, ImageUploads } from "./image-operations.ts";
 import type { NetworkCalls } from "./network-operations.ts";
 import { call, type Operations, stream } from "./operation.ts";
 import type { SystemCalls, SystemDownloads, SystemStreams } from "./system-operations.ts";
@@ -15,7 +16,7 @@ import type { UpdateCalls, UpdateStreams } from "./update-operations.ts";
 import type { VolumeCalls, VolumeDownloads, VolumeStreams, VolumeUploads } from "./volume-operations.ts";
 
 /** What the operations answer, for typed clients. Numbers without end (an infinite lease) are null in JSON. */
-export interface Calls extends VolumeCalls, EntryCalls, ConfigCalls, SystemCalls, UpdateCalls, IdentifyCalls, NetworkCalls {
+export interface Calls extends VolumeCalls, EntryCalls, ImageCalls, ConfigCalls, SystemCalls, UpdateCalls, IdentifyCalls, NetworkCalls {
   /** Names of what this daemon does. */
   readonly operations: { readonly input: Readonly<Record<string, never>>; readonly output: readonly string[] };
   readonly status: { readonly input: Readonly<Record<string, never>>; readonly output: StatusReport };
@@ -23,12 +24,18 @@ export interface Calls extends VolumeCalls, EntryCalls, ConfigCalls, SystemCalls
   readonly "machine.show": { readonly input: { readonly name: string }; readonly output: MachineReport };
 }
 
-export interface Streams extends VolumeStreams, SystemStreams, UpdateStreams {
+export interface Streams extends VolumeStreams, ImageStreams, SystemStreams, UpdateStreams {
   readonly events: { readonly input: Readonly<Record<string, never>>; readonly output: TimedEvent };
 }
 
 /** What a client may ask for; an older daemon may not have it. */
-export type OfferedOperation = keyof Calls | keyof Streams | keyof VolumeUploads | keyof VolumeDownloads | keyof SystemDownloads;
+export type OfferedOperation =
+  | keyof Calls
+  | keyof Streams
+  | keyof VolumeUploads
+  | keyof ImageUploads
+  | keyof VolumeDownloads
+  | keyof SystemDownloads;
 
 export interface StatusReport {
   readonly version: string;

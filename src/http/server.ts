@@ -29,6 +29,8 @@ export interface HttpParts {
   readonly downloads: Downloads;
   readonly machineAt: (address: Ipv4) => Machine | undefined;
   readonly emit: Emit;
+  /** A machine says something by POST; false where that path is nobody's to say. */
+  readonly heard?: (client: FileClient, path: string) => boolean;
   /** By exact path; every other path is a boot file. */
   readonly routes: ReadonlyMap<string, RouteHandler>;
 }
@@ -181,6 +183,7 @@ export class HttpServer {
     try {
       const route = routes.get(pathOfTarget(request.url ?? "") ?? "");
       if (route !== undefined) return await route(request, response);
+      if (request.method === "POST" && this.#heard(request)) return void response.writeHead(204).end();
       if (request.method !== "GET" && request.method !== "HEAD") return plain(response, 405, "GET and HEAD only", { Allow: "GET, HEAD" });
       const client = this.#client(request.socket);
       if (client === undefined) return plain(response, 404, "not found");
@@ -190,6 +193,13 @@ export class HttpServer {
       if (response.headersSent) response.destroy();
       else plain(response, 500, "internal error");
     }
+  }
+
+  /** What is said lies in the path; a body is not read. */
+  #heard({ socket, url }: IncomingMessage): boolean {
+    const client = this.#client(socket);
+    const path = pathOfTarget(url ?? "");
+    return client !== undefined && path !== undefined && this.#parts.heard?.(client, path) === true;
   }
 
   #client(socket: Socket): FileClient | undefined {

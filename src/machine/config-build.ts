@@ -69,9 +69,6 @@ function absoluteBoot(boot: BootSource, absolute: (path: string) => string): Boo
       const paths = { kernel: absolute(boot.kernel), initrd: absolute(boot.initrd) };
       return { ...rest, ...paths, ...(loader !== undefined && { loader: absolute(loader) }) };
     }
-    case "install":
-    case "rescue":
-      return { ...boot, image: absolute(boot.image) };
     case "uki":
       return { ...boot, file: absolute(boot.file) };
     default:
@@ -267,6 +264,16 @@ function checkDisks(config: Config, machine: Machine, at: (...more: KeyPath) => 
       path: at("boot"),
       allowed: "another way to boot, or at least one entry in disks",
       found: "disk, on a machine without disks",
+    });
+  }
+  if (machine.boot.kind === "install" && machine.disks.length === 0) {
+    issues.push({ path: at("boot"), allowed: "at least one entry in disks to install on", found: "install, on a machine without disks" });
+  }
+  if (machine.boot.kind === "install" && machine.ephemeral) {
+    issues.push({
+      path: at("ephemeral"),
+      allowed: "false for a machine that installs",
+      found: "true, which would forget what is installed",
     });
   }
   if (machine.ephemeral && !machine.disks.some((name) => (config.volumes.get(name)?.source.kind ?? "clone") === "clone")) {

@@ -20,8 +20,6 @@ const NOT_YET_USED: readonly Unused[] = [
   { path: ["network", "manage"], when: [true] },
   { path: ["dhcp", "unknown"], when: ["pending"] },
   { path: ["tftp", "upload"] },
-  { path: ["machines", "*", "boot", "install"] },
-  { path: ["machines", "*", "boot", "rescue"] },
 ];
 
 /** Machines lose their root when a lease runs out that nobody renews, so shorter ones deserve a word. */

@@ -219,10 +219,12 @@ const boot: z.ZodType<BootSource> = z.union(
         arguments: value.kernelArguments.default(""),
       })
       .transform((entry): BootSource => ({ kind: "kernel", ...entry })),
-    z.strictObject({ install: value.path, profile: value.path.exactOptional() }).transform(({ install, ...rest }): BootSource => {
-      return { kind: "install", image: install, ...rest };
-    }),
-    z.strictObject({ rescue: value.path }).transform((entry): BootSource => ({ kind: "rescue", image: entry.rescue })),
+    z
+      .strictObject({ install: value.imageName, profile: value.profileName.exactOptional() })
+      .transform(({ install, ...rest }): BootSource => {
+        return { kind: "install", image: install, ...rest };
+      }),
+    z.strictObject({ rescue: value.imageName }).transform((entry): BootSource => ({ kind: "rescue", image: entry.rescue })),
     z.strictObject({ uki: value.path }).transform((entry): BootSource => ({ kind: "uki", file: entry.uki })),
     z
       .strictObject({ disk: z.strictObject({ via: z.enum(["loader", "sanboot"], { error: "loader or sanboot" }) }) })

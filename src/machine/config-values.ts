@@ -2,12 +2,16 @@ import { z } from "zod";
 import type { Iqn, Mac, MachineName, VolumeName } from "./identifiers.ts";
 import {
   IdentifierError,
+  type ImageName,
   type Ipv4,
   ipv4ToNumber,
+  type ProfileName,
+  parseImageName,
   parseIpv4,
   parseIqn,
   parseMac,
   parseMachineName,
+  parseProfileName,
   parseVolumeName,
 } from "./identifiers.ts";
 
@@ -83,6 +87,16 @@ export const machineName: z.ZodType<MachineName> = text(
 export const volumeName: z.ZodType<VolumeName> = text(
   { allowed: "a volume name: letters, digits, dot, dash and underscore, at most 128" },
   parseVolumeName,
+);
+
+export const imageName: z.ZodType<ImageName> = text(
+  { allowed: 'the name of an image from "rackboot image list": letters, digits, dot, dash and underscore' },
+  parseImageName,
+);
+
+export const profileName: z.ZodType<ProfileName> = text(
+  { allowed: "the name of a profile: letters, digits, dot, dash and underscore" },
+  parseProfileName,
 );
 
 /** A volume, or one of its snapshots: `volume@snapshot`. */

@@ -17,6 +17,11 @@ export type VolumeName = Branded<string, "VolumeName">;
 /** A key under `machines:`; also its default host name. */
 export type MachineName = Branded<string, "MachineName">;
 
+/** What `rackboot image import` called an installation medium. */
+export type ImageName = Branded<string, "ImageName">;
+/** The name of a file that says how a machine is installed, without its ending. */
+export type ProfileName = Branded<string, "ProfileName">;
+
 /** Text that is not what it should be; `expected` tells a person what would be. */
 export class IdentifierError extends Error {
   readonly code = "ERR_IDENTIFIER";
@@ -100,6 +105,20 @@ export function parseVolumeName(text: string): VolumeName {
     throw new IdentifierError(text, "a volume name: letters, digits, dot, dash and underscore, at most 128, no slash");
   }
   return text as VolumeName;
+}
+
+export function parseImageName(text: string): ImageName {
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(text)) {
+    throw new IdentifierError(text, "the name of an image: letters, digits, dot, dash and underscore, at most 128, no slash");
+  }
+  return text as ImageName;
+}
+
+export function parseProfileName(text: string): ProfileName {
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(text)) {
+    throw new IdentifierError(text, "the name of a profile: letters, digits, dot, dash and underscore, at most 128, no slash");
+  }
+  return text as ProfileName;
 }
 
 /** The volume that a machine's inline `disks:` entry makes; the slash keeps it apart from every name a person can choose. */

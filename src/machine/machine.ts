@@ -1,12 +1,12 @@
-import type { Ipv4, Iqn, Mac, MachineName, VolumeName } from "./identifiers.ts";
+import type { ImageName, Ipv4, Iqn, Mac, MachineName, ProfileName, VolumeName } from "./identifiers.ts";
 
 /** What a machine is handed when its firmware asks. Paths are absolute. */
 export type BootSource =
   | { readonly kind: "disk"; readonly via: "loader" | "sanboot" }
   | { readonly kind: "local" }
   | { readonly kind: "kernel"; readonly kernel: string; readonly initrd: string; readonly loader?: string; readonly arguments: string }
-  | { readonly kind: "install"; readonly image: string; readonly profile?: string }
-  | { readonly kind: "rescue"; readonly image: string }
+  | { readonly kind: "install"; readonly image: ImageName; readonly profile?: ProfileName }
+  | { readonly kind: "rescue"; readonly image: ImageName }
   | { readonly kind: "uki"; readonly file: string };
 
 /**

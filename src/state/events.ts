@@ -1,7 +1,7 @@
 import type { EntryReason } from "../machine/boot-entries.ts";
 import type { BootStage } from "../machine/boots.ts";
 import type { FirmwareKind } from "../machine/firmware.ts";
-import type { Ipv4, Iqn, Mac, MachineName, VolumeName } from "../machine/identifiers.ts";
+import type { ImageName, Ipv4, Iqn, Mac, MachineName, VolumeName } from "../machine/identifiers.ts";
 import type { PoolReport } from "../machine/volume.ts";
 import type { FaultName } from "./faults.ts";
 import type { AlarmName, Health } from "./health.ts";
@@ -124,6 +124,9 @@ export type StateEvent =
   | { readonly type: "volume.resized"; readonly volume: VolumeName; readonly sizeBytes: number }
   | { readonly type: "volume.renamed"; readonly volume: VolumeName; readonly to: VolumeName }
   | { readonly type: "volume.deleted"; readonly volume: VolumeName; readonly snapshot?: VolumeName }
+  // Installation media.
+  | { readonly type: "image.imported"; readonly image: ImageName; readonly system: string; readonly sizeBytes: number }
+  | { readonly type: "image.deleted"; readonly image: ImageName }
   // What the disks are stored on.
   | ({ readonly type: "pool.measured" } & PoolReport)
   /** Fuller than a threshold: 80 or 95 percent. */
@@ -162,6 +165,23 @@ export type StateEvent =
       readonly boot: number;
       readonly entry: string;
       readonly failed: string;
+    }
+  /** The machine was handed an installer; `system` is what it installs. */
+  | {
+      readonly type: "boot.installing";
+      readonly machine: MachineName;
+      readonly boot: number;
+      readonly image: ImageName;
+      readonly system: string;
+    }
+  /** The installer said that it is done: the machine boots its disk from now on. */
+  | { readonly type: "boot.installed"; readonly machine: MachineName; readonly boot: number; readonly image: ImageName }
+  | {
+      readonly type: "boot.installFailed";
+      readonly machine: MachineName;
+      readonly boot: number;
+      readonly image: ImageName;
+      readonly reason: string;
     }
   /** The disk has nothing that can be booted; `reason` says where it was looked for. */
   | { readonly type: "boot.nothing"; readonly machine: MachineName; readonly boot: number; readonly reason: string }

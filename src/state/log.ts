@@ -99,6 +99,8 @@ const LINES: Lines = {
   "volume.deleted": info((event) => {
     return event.snapshot === undefined ? `volume ${event.volume} is deleted` : `snapshot ${event.volume}@${event.snapshot} is deleted`;
   }),
+  "image.imported": info((event) => `image ${event.image} is imported: ${event.system} (${size(event.sizeBytes)})`),
+  "image.deleted": info((event) => `image ${event.image} is deleted`),
   "pool.measured": debug((event) => {
     return `the pool ${event.path} (${event.fileSystem}${event.reflink ? "" : ", no reflink: clones are full copies"}) has ${size(event.freeBytes)} free of ${size(event.sizeBytes)}`;
   }),
@@ -114,6 +116,9 @@ const LINES: Lines = {
     return `${event.machine} is given ${event.entry}${why[event.because]}`;
   }),
   "boot.fellBack": warn((event) => `${event.machine} falls back to ${event.entry}: ${event.failed} did not come up`),
+  "boot.installing": info((event) => `${event.machine} is handed the installer of ${event.system} (image ${event.image})`),
+  "boot.installed": info((event) => `${event.machine} is installed from image ${event.image}; it boots its disk from now on`),
+  "boot.installFailed": warn((event) => `${event.machine} did not install image ${event.image}: ${event.reason}`),
   "boot.nothing": warn((event) => `${event.machine} has nothing to boot: ${event.reason}`),
   "config.loaded": info((event) => `configuration ${event.file}: ${count(event.machines, "machine")}, ${count(event.volumes, "volume")}`),
   "config.rejected": error((event) => `configuration ${event.file} is refused, the one before it stays: ${event.problems.join("; ")}`),

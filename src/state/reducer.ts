@@ -59,6 +59,9 @@ function change(state: State, event: TimedEvent): State {
     case "boot.entry":
     case "boot.fellBack":
     case "boot.nothing":
+    case "boot.installing":
+    case "boot.installed":
+    case "boot.installFailed":
       return changeBoot(state, event);
     case "config.loaded":
       return {
@@ -119,6 +122,8 @@ function change(state: State, event: TimedEvent): State {
     case "volume.renewed":
     case "volume.renamed":
     case "volume.deleted":
+    case "image.imported":
+    case "image.deleted":
     case "pool.unknown":
     case "dhcp.released":
     case "dhcp.declined":
@@ -290,6 +295,12 @@ function changeRecord(boot: BootRecord, event: Exclude<BootEvent, { type: "boot.
       return noted(boot, `fell back to ${event.entry}: ${event.failed} did not come up`);
     case "boot.nothing":
       return noted(boot, event.reason);
+    case "boot.installing":
+      return noted(boot, `installs ${event.system} from image ${event.image}`);
+    case "boot.installed":
+      return noted(boot, `installed: it boots its disk from now on`);
+    case "boot.installFailed":
+      return noted(boot, `was not installed: ${event.reason}`);
   }
 }
 

@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { grubConfig, quote } from "../../src/boot/grub-config.ts";
 import { ipxeScript } from "../../src/boot/ipxe-script.ts";
 import { type BootPlan, configuredPlan, nothing } from "../../src/boot/plan.ts";
+import type { ImageName } from "../../src/machine/identifiers.ts";
 import type { Machine } from "../../src/machine/machine.ts";
 import { FACTS, kernelBoot, machine } from "./support.ts";
 
@@ -44,8 +45,8 @@ describe("grub.cfg", () => {
   });
 
   test("tells on the screen why there is nothing to boot, and tries again", () => {
-    const text = grub(machine("uqbar", { boot: { kind: "install", image: "rhel" } }));
-    expect(text).toContain("boot: install is accepted");
+    const text = grub(machine("uqbar", { boot: { kind: "disk", via: "loader" } }));
+    expect(text).toContain("its disk is empty:");
     expect(text).toContain("reboot");
   });
 
@@ -61,7 +62,7 @@ describe("grub.cfg", () => {
       machine("uqbar", { boot: kernelBoot({ kernel: "/srv/it's a {kernel}; reboot", arguments: NASTY }) }),
       machine("uqbar", { boot: { kind: "local" } }),
       machine("uqbar", { boot: { kind: "disk", via: "loader" } }),
-      machine("uqbar", { boot: { kind: "rescue", image: 'it\'s "x"' } }),
+      machine("uqbar", { boot: { kind: "rescue", image: 'it\'s "x"' as ImageName } }),
     ])("is accepted by grub-script-check (%#)", (each) => {
     execFileSync("grub-script-check", { input: grub(each, true) });
   });

@@ -1,6 +1,6 @@
 import { PassThrough } from "node:stream";
 import { describe, expect, it } from "vitest";
-import type { Ipv4, Iqn, Mac, MachineName, VolumeName } from "../../src/machine/identifiers.ts";
+import type { ImageName, Ipv4, Iqn, Mac, MachineName, VolumeName } from "../../src/machine/identifiers.ts";
 import type { EventType, StateEvent } from "../../src/state/events.ts";
 import { createLogger, LINES_WINDOW_MS, lineOf, logEvents, MAX_LINES_OF_A_TYPE } from "../../src/state/log.ts";
 import { Store } from "../../src/state/store.ts";
@@ -9,6 +9,7 @@ const machine = "uqbar" as MachineName;
 const mac = "52:54:00:16:00:10" as Mac;
 const address = "172.16.0.16" as Ipv4;
 const volume = "uqbar-root" as VolumeName;
+const image = "rhel-8.10" as ImageName;
 const initiator = "iqn.1994-05.com.redhat:uqbar" as Iqn;
 const target = "iqn.2026-01.lan.rackboot:uqbar" as Iqn;
 const transfer = { transfer: 1, transport: "tftp", address, path: "/vmlinuz", role: "kernel" } as const;
@@ -61,6 +62,11 @@ const EVENTS: { readonly [T in EventType]: Extract<StateEvent, { type: T }> } = 
   "boot.abandoned": { type: "boot.abandoned", machine, boot: 1, stage: "kernel", reason: "its firmware asked again" },
   "boot.entry": { type: "boot.entry", machine, boot: 1, entry: "Linux 6.2", because: "next-entry" },
   "boot.fellBack": { type: "boot.fellBack", machine, boot: 1, entry: "Linux 6.1", failed: "Linux 6.2" },
+  "boot.installing": { type: "boot.installing", machine, boot: 1, image, system: "RHEL 8.10" },
+  "boot.installed": { type: "boot.installed", machine, boot: 1, image },
+  "boot.installFailed": { type: "boot.installFailed", machine, boot: 1, image, reason: "it started anew" },
+  "image.imported": { type: "image.imported", image, system: "RHEL 8.10", sizeBytes: 2 ** 33 },
+  "image.deleted": { type: "image.deleted", image },
   "boot.nothing": { type: "boot.nothing", machine, boot: 1, reason: "there is no partition table" },
   "config.loaded": { type: "config.loaded", file: "rackboot.yaml", machines: [machine], volumes: [volume] },
   "config.rejected": { type: "config.rejected", file: "rackboot.yaml", problems: ["rackboot.yaml:1:1: found x; allowed: y"] },
@@ -136,6 +142,11 @@ it("every event is one sentence that a person understands", () => {
       "warn: uqbar gave up its boot at kernel: its firmware asked again",
       "info: uqbar is given Linux 6.2, which its disk wants this time only",
       "warn: uqbar falls back to Linux 6.1: Linux 6.2 did not come up",
+      "info: uqbar is handed the installer of RHEL 8.10 (image rhel-8.10)",
+      "info: uqbar is installed from image rhel-8.10; it boots its disk from now on",
+      "warn: uqbar did not install image rhel-8.10: it started anew",
+      "info: image rhel-8.10 is imported: RHEL 8.10 (8.0 GiB)",
+      "info: image rhel-8.10 is deleted",
       "warn: uqbar has nothing to boot: there is no partition table",
       "info: configuration rackboot.yaml: 1 machine, 1 volume",
       "error: configuration rackboot.yaml is refused, the one before it stays: rackboot.yaml:1:1: found x; allowed: y",

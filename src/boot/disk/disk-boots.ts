@@ -23,6 +23,8 @@ export interface DiskBootsParts {
   readonly pathOf: (machine: MachineName, volume: VolumeName) => Promise<string | undefined>;
   /** The boot that the machine is in; undefined where it does not boot. */
   readonly bootOf: (machine: MachineName) => number | undefined;
+  /** What the machine is handed: {@link DiskBoots.plan}, or that of an image. Never rejects. */
+  readonly planOf: (machine: Machine) => Promise<BootPlan>;
   readonly firstDiskOf: (machine: MachineName) => VolumeName | undefined;
   readonly emit: Emit;
 }
@@ -45,7 +47,7 @@ export class DiskBoots {
 
   /** A boot began: the answer shall be there when the boot loader asks. Never rejects. */
   async prepare(machine: Machine): Promise<void> {
-    const plan = configuredPlan(machine) ?? (await this.plan(machine));
+    const plan = configuredPlan(machine) ?? (await this.#parts.planOf(machine));
     if (plan.kind !== "nothing") return;
     const boot = this.#parts.bootOf(machine.name);
     const reason = [plan.reason, ...plan.notes].join(" ");
