@@ -225,11 +225,10 @@ export class Appliance {
     const timelines = new Timelines(database);
     store.restore(timelines.load());
     store.subscribe((event) => this.#diskBoots.handle(event));
-    store.subscribe((event) => this.#installs.handle(event));
     this.#boots = followBoots(store, {
       loaderBegins: config.dhcp.mode !== "server",
       lastNumber: timelines.lastNumber(),
-      onConfirmed: (machine) => this.#beginBoot(machine),
+      onConfirmed: (machine, boot) => this.#beginBoot(machine, boot),
     });
   }
 
@@ -346,7 +345,8 @@ export class Appliance {
   }
 
   /** A machine boots: the session that the boot before left half open could still write, and ends here. */
-  #beginBoot(name: MachineName): void {
+  #beginBoot(name: MachineName, boot: number): void {
+    this.#installs.began(name, boot);
     void this.#disks.machines.begin(name);
     const machine = this.#rack.byName(name);
     if (machine !== undefined) void this.#diskBoots.prepare(this.#installs.now(machine));

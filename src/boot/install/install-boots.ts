@@ -5,7 +5,7 @@ import type { ImageStore, StoredImage } from "../../image/store.ts";
 import { type ImageName, type MachineName, type ProfileName, parseImageName, parseProfileName } from "../../machine/identifiers.ts";
 import type { Machine } from "../../machine/machine.ts";
 import type { ChapSecrets } from "../../machine/secrets.ts";
-import type { Emit, TimedEvent } from "../../state/events.ts";
+import type { Emit } from "../../state/events.ts";
 import type { ServerFacts } from "../facts.ts";
 import { fileOf } from "../file-system.ts";
 import type { BootFile, NotFound } from "../files.ts";
@@ -88,8 +88,8 @@ export class InstallBoots {
     const record = this.#parts.installs.get(machine.name);
     if (boot.kind !== "install" && boot.kind !== "rescue") return notFound(`${machine.name} installs nothing`);
     // With its secrets it is for the installer alone, and not for whoever else runs on that machine.
-    const running = boot.kind === "rescue" || (record?.state === "running" && record.boot === this.#bootOf(machine.name));
-    if (!running) return notFound(`${machine.name} has not been handed its installer in this boot`);
+    const running = boot.kind === "rescue" || record?.state === "running";
+    if (!running) return notFound(`${machine.name} has not been handed its installer`);
     try {
       const text = await this.#answers(machine, boot, rest[0] ?? "", record?.token ?? "");
       return text === undefined ? undefined : { kind: "bytes", role: "other", bytes: new TextEncoder().encode(text) };
@@ -179,7 +179,7 @@ export class InstallBoots {
     if (name !== machine.name || folder !== INSTALL || more.length > 0) return false;
     if (outcome !== "finished" && outcome !== "failed") return false;
     const record = this.#parts.installs.get(machine.name);
-    if (record?.token === undefined || record.token !== token || record.boot !== this.#bootOf(machine.name)) return false;
+    if (record?.token === undefined || record.token !== token || record.state === "wanted") return false;
     // Heard twice, it is still true.
     if (record.state === "running") this.#ended(machine.name, record, outcome);
     return true;
@@ -196,14 +196,14 @@ export class InstallBoots {
     emit({ type: "boot.installed", ...about });
   }
 
-  handle(event: TimedEvent): void {
-    if (event.type !== "boot.began") return;
+  /** A boot of the machine began for certain: an installer that ran in another one does not any more. */
+  began(machine: MachineName, boot: number): void {
     const { installs, emit } = this.#parts;
-    const record = installs.get(event.machine);
-    if (!gaveUp(record, event.boot)) return;
+    const record = installs.get(machine);
+    if (!gaveUp(record, boot)) return;
     const reason = "the machine started anew before it was done";
-    emit({ type: "boot.installFailed", machine: event.machine, boot: record.boot ?? 0, image: record.image, reason });
-    installs.set(event.machine, { ...record, state: "wanted" });
+    emit({ type: "boot.installFailed", machine, boot: record.boot ?? 0, image: record.image, reason });
+    installs.set(machine, { ...record, state: "wanted" });
   }
 
   /** The machine's next boot installs; throws {@link InstallError} where it cannot. */
