@@ -8,6 +8,10 @@ const MAKE_TIMEOUT_MS = 1_200_000;
 /** Absolute paths of what test/setup/guest.sh made. */
 export interface Guest {
   readonly disk: string;
+  /** The same with one xfs instead, /boot inside and no partition table: a disk that grew up on a target. */
+  readonly seed: string;
+  /** File systems of a disk as RHEL lays it out; {@link "./layouts.ts"} makes a disk of them. */
+  readonly rhel: { readonly esp: string; readonly boot: string; readonly root: string };
   readonly kernel: string;
   /** dracut's own network scripts with dhclient, as RHEL 8 has it. */
   readonly initrd: string;
@@ -36,6 +40,8 @@ export async function ensureGuest(tell: (line: string) => void = () => undefined
     const folder = script.output.tail(1);
     return {
       disk: join(folder, "disk.raw"),
+      seed: join(folder, "seed.raw"),
+      rhel: { esp: join(folder, "rhel-esp.vfat"), boot: join(folder, "rhel-boot.xfs"), root: join(folder, "rhel-root.xfs") },
       kernel: join(folder, "vmlinuz"),
       initrd: join(folder, "initrd.img"),
       initrdNetworkManager: join(folder, "initrd-networkmanager.img"),
@@ -46,6 +52,6 @@ export async function ensureGuest(tell: (line: string) => void = () => undefined
 }
 
 /** A disk of its own for one machine: shared with the original until written where the file system can do that. */
-export async function copyDisk(guest: Guest, to: string): Promise<void> {
-  await runOrThrow(["cp", "--reflink=auto", "--sparse=always", "--", guest.disk, to], { timeoutMs: 300_000 });
+export async function copyDisk(guest: Guest, to: string, layout: "disk" | "seed" = "disk"): Promise<void> {
+  await runOrThrow(["cp", "--reflink=auto", "--sparse=always", "--", guest[layout], to], { timeoutMs: 300_000 });
 }

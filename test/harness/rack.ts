@@ -13,6 +13,8 @@ export interface RackMachine {
   readonly number: number;
   readonly firmware: QemuOptions["firmware"];
   readonly network: "dhclient" | "networkmanager";
+  /** Its disk is one xfs with /boot inside, and decides what boots; otherwise it is an ext4, and the kernel is configured. */
+  readonly seed?: true;
   /** Path of the boot loader that it is handed instead of the daemon's own choice. */
   readonly loader?: string;
 }
@@ -46,7 +48,7 @@ export class TestRack {
     const { directory, guest, machines } = options;
     rmSync(directory, { recursive: true, force: true });
     mkdirSync(directory, { recursive: true });
-    for (const machine of machines) await copyDisk(guest, diskOf(directory, machine));
+    for (const machine of machines) await copyDisk(guest, diskOf(directory, machine), machine.seed ? "seed" : "disk");
     writeConfig(options);
 
     const namespace = await NetworkNamespace.create(resources);
@@ -79,17 +81,21 @@ function configFiles(directory: string): { readonly config: string; readonly soc
   return { config: join(directory, "rackboot.yaml"), socket: join(directory, "control.sock") };
 }
 
+function configuredBoot(guest: Guest, { network, loader }: RackMachine): object {
+  return {
+    kernel: guest.kernel,
+    initrd: network === "dhclient" ? guest.initrd : guest.initrdNetworkManager,
+    ...(loader === undefined ? {} : { loader }),
+    arguments: GUEST_ARGUMENTS,
+  };
+}
+
 function writeConfig({ directory, guest, machines }: RackOptions): void {
   const entry = (machine: RackMachine): object => ({
     mac: macOf(machine),
     address: addressOf(machine),
     disks: [{ file: diskOf(directory, machine) }],
-    boot: {
-      kernel: guest.kernel,
-      initrd: machine.network === "dhclient" ? guest.initrd : guest.initrdNetworkManager,
-      ...(machine.loader === undefined ? {} : { loader: machine.loader }),
-      arguments: GUEST_ARGUMENTS,
-    },
+    ...(machine.seed ? { arguments: "rw console=ttyS0" } : { boot: configuredBoot(guest, machine) }),
   });
   const config = {
     network: { interface: BRIDGE, address: `${SERVER_ADDRESS}/24` },

@@ -4,19 +4,21 @@
 #   vmlinuz       its kernel
 #   initrd.img    its initramfs by dracut, with dhclient (as RHEL 8 has it)
 #   initrd-networkmanager.img    another, with NetworkManager (as RHEL 9 has it)
+#   seed.raw      the same disk with one xfs instead
+#   rhel-esp.vfat, rhel-boot.xfs, rhel-root.xfs    the file systems of a disk as RHEL lays it out, with the signed loaders of this machine
 # It is Debian with dracut and open-iscsi, of the release that this machine runs, from the sources that its apt uses.
 # Kept in ${XDG_CACHE_HOME:-~/.cache}/rackboot, by a hash of what makes it. Root, or user namespaces, will do.
 # Usage: guest.sh [--path]     --path: say where it would be, make nothing
 set -euo pipefail
-[[ ${1:-} == --help ]] && { sed -n '2,9p' "$0" | cut -c3-; exit 0; }
+[[ ${1:-} == --help ]] && { sed -n '2,11p' "$0" | cut -c3-; exit 0; }
 
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck disable=SC1091 # on every Debian
 codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-stable}")
 packages=(systemd-sysv udev dbus linux-image-amd64 dracut dracut-network open-iscsi isc-dhcp-client iputils-arping network-manager
-  iproute2 gawk e2fsprogs util-linux kmod zstd procps apt)
+  iproute2 gawk e2fsprogs xfsprogs lvm2 util-linux kmod zstd procps apt)
 
-hash=$({ echo "$codename"; cd "$here"; find guest.sh guest -type f -print0 | sort -z | xargs -0 sha256sum; } | sha256sum | cut -c1-12)
+hash=$({ echo "$codename"; cd "$here"; find guest.sh guest-disks.sh guest -type f -print0 | sort -z | xargs -0 sha256sum; } | sha256sum | cut -c1-12)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/rackboot
 guest=$cache/guest-$hash
 found() { touch "$guest" && echo "$guest"; }
@@ -54,16 +56,8 @@ printf '%s\n' "$sources" | TMPDIR=${TMPDIR:-/var/tmp} mmdebstrap --variant=apt -
   --customize-hook='chroot "$1" /usr/local/sbin/rackboot-guest-finish' \
   "$codename" "$work/root.tar" ${sources:+-} >&2
 
-say "writing its disk"
-# shellcheck disable=SC2016 # expanded by the inner shell
-as_root bash -euc 'cd "$1"
-  mkdir root
-  tar -xf root.tar -C root --numeric-owner --exclude="./dev/*"
-  cp root/boot/vmlinuz-* vmlinuz
-  cp root/boot/initrd.img-* initrd.img
-  mv root/initrd-networkmanager.img .
-  mke2fs -q -t ext4 -L rackboot-guest -E lazy_itable_init=0,lazy_journal_init=0 -d root disk.raw 4G
-  rm -rf root root.tar' - "$work"
+say "writing its disks"
+as_root "$here/guest-disks.sh" "$work" >&2
 
 mv -T "$work" "$guest"
 trap - EXIT

@@ -211,9 +211,14 @@ const EXTENT_SECTORS = 8192;
 export async function physicalVolume(
   path: string,
   image: string,
-  { group = "rhel", volume = "root", sizeBytes = 512 * MIB }: { group?: string; volume?: string; sizeBytes?: number } = {},
+  {
+    group = "rhel",
+    volume = "root",
+    sizeBytes = 512 * MIB,
+    fileBytes = sizeBytes,
+  }: { group?: string; volume?: string; sizeBytes?: number /** What is made of it; the rest is empty. */; fileBytes?: number } = {},
 ): Promise<string> {
-  blank(path, sizeBytes);
+  blank(path, fileBytes);
   const areaBytes = MIB - 4096;
   const id = (digit: string): string => `${digit.repeat(6)}-${`${digit.repeat(4)}-`.repeat(5)}${digit.repeat(6)}`;
   const extents = Math.floor((sizeBytes - MIB) / SECTOR / EXTENT_SECTORS);
