@@ -78,6 +78,11 @@ bench-storm: build ## A boot storm: forty clones of one disk read at once, besid
 	@test/setup/packages.sh build test
 	@node test/bench/storm.ts $(BENCH)
 
+.PHONY: bench-looks
+bench-looks: build ## How long a machine waits for the menu that its own disk asks for
+	@test/setup/packages.sh demo test
+	@node test/bench/look-figures.ts
+
 .PHONY: schema
 schema: build ## Write docs/rackboot.schema.json anew
 	@node dist/src/main.js schema > docs/rackboot.schema.json

@@ -26,7 +26,8 @@ export function describeHost(): Host {
     cpu: model === "" || model === "unknown" ? boardModel() : model.trim(),
     cores: processors.length,
     memoryBytes: totalmem(),
-    kernel: release(),
+    // What a distributor appends says nothing to others.
+    kernel: release().split("-")[0] ?? "unknown",
     architecture: process.arch,
   };
 }
