@@ -1,7 +1,7 @@
-import type { Iqn } from "../machine/identifiers.ts";
+import type { Iqn, MachineName } from "../machine/identifiers.ts";
 import type { Machine } from "../machine/machine.ts";
 import { mayLogIn } from "../machine/rack.ts";
-import type { CloseReason, LunMapping } from "../native/data-plane.ts";
+import type { CloseReason, ConnectionId, LunMapping } from "../native/data-plane.ts";
 import type { Nexus as ScsiNexus } from "../scsi/reservations.ts";
 import { targetPortName } from "../scsi/reserve.ts";
 import type { LoginDone } from "./login.ts";
@@ -29,4 +29,13 @@ export function sameLuns(a: readonly LunMapping[], b: readonly LunMapping[]): bo
 /** A reason of one word for metrics stands first; the detail is for people. */
 export function closing(reason: CloseReason, detail: string): string {
   return detail === "" ? reason : `${reason}: ${detail}`;
+}
+
+/** A session as `rackboot status` shows it. */
+export interface SessionFacts {
+  readonly connection: ConnectionId;
+  readonly initiator: Iqn;
+  /** Absent in a discovery session. */
+  readonly machine?: MachineName;
+  readonly peer: string;
 }

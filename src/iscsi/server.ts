@@ -10,7 +10,7 @@ import { ShortInputError } from "../wire/reader.ts";
 import { type Portal, portalsSeenFrom } from "./discovery.ts";
 import { type Identity, type LoginDone, type LoginState, type LoginStep, NEW_LOGIN, refuse, step } from "./login.ts";
 import { decodeLoginRequest, encodeLoginResponse, LOGIN_STATUS, type LoginRequest } from "./login-pdu.ts";
-import { closing, keepsAccess, nexusOf, sameLuns, scsiNexus } from "./nexus.ts";
+import { closing, keepsAccess, nexusOf, type SessionFacts, sameLuns, scsiNexus } from "./nexus.ts";
 import {
   ASYNC_EVENT,
   decodeTextRequest,
@@ -44,15 +44,6 @@ export interface IscsiServerParts {
   /** A write to the volume found no room; told again and again. */
   readonly onFull?: (volume: VolumeId) => void;
   readonly emit: Emit;
-}
-
-/** A session as `rackboot status` shows it. */
-export interface SessionFacts {
-  readonly connection: ConnectionId;
-  readonly initiator: Iqn;
-  /** Absent in a discovery session. */
-  readonly machine?: MachineName;
-  readonly peer: string;
 }
 
 interface FullFeature {
@@ -298,6 +289,7 @@ export class IscsiServer {
     const context = {
       unit,
       nexus,
+      units: this.#unitsOf(luns),
       luns: luns.map(({ lun }) => lun),
       target: machine?.target,
       portalTag: connection.portal.tag,

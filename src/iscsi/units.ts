@@ -1,18 +1,30 @@
 import type { VolumeName } from "../machine/identifiers.ts";
 import type { Audience, CommandResult, ConnectionId, DataPlane, VolumeId } from "../native/data-plane.ts";
-import { STATUS } from "../scsi/answer.ts";
+import { type Answer, checkCondition, encodeAnswer, good, STATUS } from "../scsi/answer.ts";
 import { execute } from "../scsi/commands.ts";
 import type { Command, CommandContext, LogicalUnit } from "../scsi/logical-unit.ts";
 import { withoutUnitReservation } from "../scsi/reservation-steps.ts";
-import { type Nexus, type NexusId, NO_RESERVATIONS, nexusId, type Reservations } from "../scsi/reservations.ts";
-import { fixedSense, INTERNAL_TARGET_FAILURE } from "../scsi/sense.ts";
+import { conflicts, deniedTo, type Nexus, type NexusId, NO_RESERVATIONS, nexusId, type Reservations } from "../scsi/reservations.ts";
+import { COPY_ABORTED, fixedSense, INTERNAL_TARGET_FAILURE, SANITIZE_FAILED } from "../scsi/sense.ts";
 import { accessOf } from "../scsi/unit-access.ts";
-import { defaultMode, type ModeParameters, type UnitChange, type UnitState } from "../scsi/unit-state.ts";
+import { type CopyJob, type CopyResult, type CopySegment, MAX_COPY_RESULTS, type SanitizeJob, type UnitJob } from "../scsi/unit-job.ts";
+import {
+  defaultMode,
+  MEDIUM_PRESENT,
+  type MediumState,
+  type ModeParameters,
+  type UnitChange,
+  type UnitState,
+  unreadySense,
+} from "../scsi/unit-state.ts";
 import type { ReservationStore } from "./reservation-store.ts";
+import { copySegments, sanitizeMedium, tellLbaStatus } from "./unit-jobs.ts";
 
 /** A disk inside the data plane. */
 export interface ServedUnit extends LogicalUnit {
   readonly id: VolumeId;
+  /** Of its file or device. */
+  readonly path: string;
 }
 
 /** A disk as this service needs it: what its initiator is told, and its name inside the data plane. */
@@ -47,6 +59,8 @@ export class Units {
   readonly #store: ReservationStore;
   readonly #viewers: UnitsParts["viewers"];
   readonly #modes = new Map<VolumeId, ModeParameters>();
+  readonly #media = new Map<VolumeId, MediumState>();
+  readonly #copies = new Map<VolumeId, readonly CopyResult[]>();
   /** By the disk's NAA identifier: it outlives its being closed and opened. */
   readonly #reservations: Map<string, Reservations>;
 
@@ -60,12 +74,17 @@ export class Units {
   /** Carries out a command of a session; at once where it changes nothing. */
   run(
     command: Command,
-    context: Omit<CommandContext, "state" | "unit"> & { readonly unit: ServedUnit | undefined },
+    context: Omit<CommandContext, "state" | "unit" | "units"> & JobContext & { readonly unit: ServedUnit | undefined },
     connection: ConnectionId,
   ): CommandResult | Promise<CommandResult> {
     const { unit } = context;
-    const { result, change } = execute(command, { ...context, state: unit === undefined ? NO_STATE : this.#stateOf(unit) });
-    if (change === undefined || unit === undefined) return result;
+    const state = unit === undefined ? NO_STATE : this.#stateOf(unit);
+    const { result, change, job } = execute(command, { ...context, state });
+    if (unit === undefined) return result;
+    if (job !== undefined) {
+      return this.#work(unit, job, context).then((answer) => encodeAnswer(answer, state.mode.descriptorSense));
+    }
+    if (change === undefined) return result;
     return this.#apply(unit, change, connection).then(
       () => result,
       () => ({ status: STATUS.checkCondition, sense: fixedSense(INTERNAL_TARGET_FAILURE) }),
@@ -78,23 +97,42 @@ export class Units {
     if (reservations !== NO_RESERVATIONS) void this.#grant(unit, reservations).catch(ignoreClosed);
   }
 
-  /** A session has ended (SPC-2, 5.5.1): what it had by RESERVE(6) is free. */
+  /** A session has ended (SPC-2, 5.5.1; SAM-5, 6.3.4): what it had by RESERVE(6) is free, and it prevents no removal. */
   nexusLost(units: Iterable<ServedUnit>, nexus: Nexus): void {
-    for (const unit of units) this.#release(unit, nexusId(nexus));
+    for (const unit of units) {
+      this.#release(unit, nexusId(nexus));
+      this.#allowRemoval(unit, nexusId(nexus));
+    }
   }
 
-  /** A reset (SAM-5, 6.3.3): mode parameters are as they were, and what RESERVE(6) took is free. */
+  /** A reset (SAM-5, 6.3.3): mode parameters are as they were, what RESERVE(6) took is free, and nobody prevents removal. */
   reset(unit: ServedUnit): void {
     this.#release(unit);
+    this.#allowRemoval(unit);
     if (this.#modes.has(unit.id)) void this.#setMode(unit, defaultMode(unit)).catch(ignoreClosed);
   }
 
   #stateOf(unit: ServedUnit): UnitState {
-    return { mode: this.#modes.get(unit.id) ?? defaultMode(unit), reservations: this.#reservationsOf(unit) };
+    return {
+      mode: this.#modes.get(unit.id) ?? defaultMode(unit),
+      reservations: this.#reservationsOf(unit),
+      medium: this.#mediumOf(unit),
+      copies: this.#copies.get(unit.id) ?? [],
+    };
   }
 
   #reservationsOf(unit: LogicalUnit): Reservations {
     return this.#reservations.get(nameOf(unit)) ?? NO_RESERVATIONS;
+  }
+
+  #mediumOf(unit: ServedUnit): MediumState {
+    return this.#media.get(unit.id) ?? MEDIUM_PRESENT;
+  }
+
+  #allowRemoval(unit: ServedUnit, nexus?: NexusId): void {
+    const medium = this.#media.get(unit.id);
+    if (medium === undefined) return;
+    this.#media.set(unit.id, { ...medium, preventing: nexus === undefined ? [] : medium.preventing.filter((other) => other !== nexus) });
   }
 
   #release(unit: ServedUnit, nexus?: NexusId): void {
@@ -108,6 +146,7 @@ export class Units {
   async #apply(unit: ServedUnit, change: UnitChange, by: ConnectionId): Promise<void> {
     if (change.reservations !== undefined) await this.#setReservations(unit, change.reservations);
     if (change.mode !== undefined) await this.#setMode(unit, change.mode);
+    if (change.medium !== undefined) await this.#setMedium(unit, change.medium);
     if (change.abort !== undefined && change.abort.length > 0) {
       await this.#plane.abortTasks(unit.id, this.#connectionsOf(unit, change.abort));
     }
@@ -137,14 +176,81 @@ export class Units {
     return this.#plane.updateVolume(unit.id, { writeCache, descriptorSense, readOnly: writeProtected });
   }
 
+  /** The data plane hears only of what it has to answer with. */
+  async #setMedium(unit: ServedUnit, medium: MediumState): Promise<void> {
+    const before = unreadySense(this.#mediumOf(unit));
+    const after = unreadySense(medium);
+    this.#media.set(unit.id, medium);
+    if (before !== after) await this.#plane.updateVolume(unit.id, { notReady: after ?? null });
+  }
+
+  #work(unit: ServedUnit, job: UnitJob, { nexus, units }: JobContext): Promise<Answer> {
+    switch (job.kind) {
+      case "lba-status":
+        return tellLbaStatus(unit, job);
+      case "copy":
+        return this.#copy(unit, job, nexus, [unit, ...units]);
+      case "sanitize":
+        return this.#sanitize(unit, job);
+    }
+  }
+
+  async #copy(unit: ServedUnit, job: CopyJob, nexus: Nexus, units: readonly ServedUnit[]): Promise<Answer> {
+    const unitOf = (naa: string): ServedUnit | undefined => units.find((candidate) => nameOf(candidate) === naa);
+    const denies = ({ source, destination }: CopySegment): boolean =>
+      !this.#leaves(unitOf(source), nexus, "medium") || !this.#leaves(unitOf(destination), nexus, "writes");
+    if (job.segments.some(denies)) return checkCondition(COPY_ABORTED);
+    const result = await copySegments(this.#plane, job, (naa) => unitOf(naa)?.id);
+    if (job.listId !== undefined) {
+      const { listId } = job;
+      const others = (this.#copies.get(unit.id) ?? []).filter((known) => known.listId !== listId || known.nexus !== nexusId(nexus));
+      this.#copies.set(unit.id, [...others, { ...result, listId, nexus: nexusId(nexus) }].slice(-MAX_COPY_RESULTS));
+    }
+    return result.failed ? checkCondition(COPY_ABORTED) : good();
+  }
+
+  /** Whether a unit can be read, or written, by this nexus: its medium is there, no reservation and no protection in the way. */
+  #leaves(unit: ServedUnit | undefined, nexus: Nexus, need: "medium" | "writes"): boolean {
+    if (unit === undefined || unreadySense(this.#mediumOf(unit)) !== undefined) return false;
+    if (conflicts(deniedTo(this.#reservationsOf(unit), nexusId(nexus)), need)) return false;
+    return need === "medium" || !(this.#modes.get(unit.id) ?? defaultMode(unit)).writeProtected;
+  }
+
+  /** Once begun it goes on, whatever becomes of the session and of the command (SBC-3, 4.11.2). */
+  async #sanitize(unit: ServedUnit, job: SanitizeJob): Promise<Answer> {
+    await this.#setMedium(unit, { ...this.#mediumOf(unit), sanitizing: 0, sanitizeFailed: false });
+    const progress = (done: number): void => void this.#media.set(unit.id, { ...this.#mediumOf(unit), sanitizing: done });
+    const ended = sanitizeMedium(this.#plane, unit, job, progress).then(
+      () => this.#sanitized(unit, false),
+      () => this.#sanitized(unit, true),
+    );
+    return job.immediate ? good() : ended;
+  }
+
+  async #sanitized(unit: ServedUnit, failed: boolean): Promise<Answer> {
+    const { sanitizing: _done, ...medium } = this.#mediumOf(unit);
+    await this.#setMedium(unit, { ...medium, sanitizeFailed: failed }).catch(ignoreClosed);
+    return failed ? checkCondition(SANITIZE_FAILED) : good();
+  }
+
   #connectionsOf(unit: ServedUnit, nexuses: readonly NexusId[]): readonly ConnectionId[] {
     const wanted = new Set(nexuses);
     return [...this.#viewers(unit.id)].filter(({ nexus }) => wanted.has(nexusId(nexus))).map(({ connection }) => connection);
   }
 }
 
+interface JobContext {
+  readonly nexus: Nexus;
+  readonly units: readonly ServedUnit[];
+}
+
 /** Of a LUN without a unit. */
-const NO_STATE: UnitState = { mode: { writeCache: true, descriptorSense: false, writeProtected: false }, reservations: NO_RESERVATIONS };
+const NO_STATE: UnitState = {
+  mode: { writeCache: true, descriptorSense: false, writeProtected: false },
+  reservations: NO_RESERVATIONS,
+  medium: MEDIUM_PRESENT,
+  copies: [],
+};
 
 function nameOf(unit: LogicalUnit): string {
   return Buffer.from(unit.naa).toString("hex");

@@ -62,7 +62,21 @@ export interface VolumeChange {
   readonly writeCache?: boolean;
   /** D_SENSE: the format of the sense data that the data plane composes. */
   readonly descriptorSense?: boolean;
+  /** Why the medium cannot be used: commands that need it get this sense; null: it can. */
+  readonly notReady?: { readonly key: number; readonly asc: number; readonly ascq: number } | null;
 }
+
+/** What {@link DataPlane.workRange} may be given at once, octets. */
+export const RANGE_WORK_BYTES: number = 64 * 1024 * 1024;
+
+/**
+ * A range of a volume, and what becomes of it: a copy of a source, a pattern (repeated, and counted from the volume's first
+ * octet), or else zeroes, whose storage a thin volume gives back. Octets.
+ */
+export type RangeWork = { readonly offset: number; readonly length: number } & (
+  | { readonly source: VolumeId; readonly sourceOffset: number }
+  | { readonly pattern?: Uint8Array }
+);
 
 /**
  * Whom a reservation keeps from what (SPC-4, 5.13): all connections but the exempt ones get RESERVATION CONFLICT for
@@ -198,6 +212,10 @@ export interface DataPlane {
   updateVolume(volume: VolumeId, change: VolumeChange): Promise<void>;
   /** Every thread goes by it when the promise resolves; commands that had begun by then go on. */
   setAccess(volume: VolumeId, access: VolumeAccess): Promise<void>;
+  /** Fills or copies a range; what sessions do there meanwhile is neither held back nor looked at. Rejects with the system's `code`. */
+  workRange(volume: VolumeId, work: RangeWork): Promise<void>;
+  /** Rejects where what was written may not have reached the disk; the volume is offline then. */
+  flush(volume: VolumeId): Promise<void>;
   /** Aborts what these connections have under way on a volume; resolves when nothing of it is in flight. */
   abortTasks(volume: VolumeId, connections: readonly ConnectionId[]): Promise<void>;
   /** Holds new commands of a volume back and resolves when those in flight are done and flushed; {@link thaw} lets them go. */

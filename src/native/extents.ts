@@ -5,6 +5,7 @@ interface Exports {
   /** Three numbers a path; the first is negative where nothing is known. */
   measureExtents(paths: readonly string[]): Promise<Float64Array>;
   dataRange(fd: number, fromBytes: number): readonly [startBytes: number, endBytes: number] | undefined;
+  dataRuns(path: string, fromBytes: number, most: number): Promise<Float64Array>;
   exchangePaths(left: string, right: string): void;
   setCopyOnWriteHint(folder: string, bytes: number): boolean;
 }
@@ -43,6 +44,19 @@ export async function measureExtents(paths: readonly string[]): Promise<readonly
 export function dataRange(fd: number, fromBytes: number): { readonly startBytes: number; readonly endBytes: number } | undefined {
   const range = loadAddon<Exports>().dataRange(fd, fromBytes);
   return range === undefined ? undefined : { startBytes: range[0], endBytes: range[1] };
+}
+
+/**
+ * At most `most` runs of data at or after `fromBytes` of a file, in order, off the JavaScript thread; fewer where only a
+ * hole follows. The first one begins no earlier than `fromBytes`. Rejects with the system's `code`.
+ */
+export async function dataRuns(
+  path: string,
+  fromBytes: number,
+  most: number,
+): Promise<readonly { readonly startBytes: number; readonly endBytes: number }[]> {
+  const numbers = await loadAddon<Exports>().dataRuns(path, fromBytes, most);
+  return Array.from({ length: numbers.length / 2 }, (_, at) => ({ startBytes: numbers[2 * at] ?? 0, endBytes: numbers[2 * at + 1] ?? 0 }));
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { CommandResult } from "../native/data-plane.ts";
 import { descriptorSense, fixedSense, type Sense } from "./sense.ts";
+import type { UnitJob } from "./unit-job.ts";
 import type { UnitChange } from "./unit-state.ts";
 
 /** SAM-5, 5.3.1. */
@@ -12,6 +13,8 @@ export interface Answer {
   readonly sense?: Sense;
   /** What it changed of the unit; in force before the initiator hears of it. */
   readonly change?: UnitChange;
+  /** What is still to be done for it; the answer is then what that came to. */
+  readonly job?: UnitJob;
 }
 
 export const RESERVATION_CONFLICT: Answer = { status: STATUS.reservationConflict };

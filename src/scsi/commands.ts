@@ -3,15 +3,29 @@ import { ByteReader } from "../wire/reader.ts";
 import { ByteWriter } from "../wire/writer.ts";
 import { type Answer, checkCondition, encodeAnswer, good, RESERVATION_CONFLICT } from "./answer.ts";
 import { readCapacity10, readCapacity16 } from "./capacity.ts";
+import { extendedCopy, receiveCopyResults } from "./copy.ts";
 import { inquiry } from "./inquiry.ts";
 import type { Command, CommandContext, LogicalUnit } from "./logical-unit.ts";
 import { modeSelect, modeSense } from "./mode.ts";
 import { findOpcode, hasServiceActions, type Opcode, opcodesOf, usageOctets } from "./opcodes.ts";
+import { getLbaStatus, readDefectData } from "./provisioning.ts";
+import { preventAllow, startStopUnit } from "./removal.ts";
 import { reportLuns, reportSupportedOpcodes, reportTargetPortGroups, reportTaskManagement } from "./report.ts";
 import { conflicts, deniedTo, nexusId } from "./reservations.ts";
 import { persistentReserveIn, persistentReserveOut, release6, reserve6 } from "./reserve.ts";
-import { descriptorSense, fixedSense, INVALID_OPCODE, invalidField, NO_SENSE, UNIT_NOT_SUPPORTED } from "./sense.ts";
-import type { UnitChange } from "./unit-state.ts";
+import { sanitize } from "./sanitize.ts";
+import {
+  descriptorSense,
+  fixedSense,
+  INVALID_OPCODE,
+  invalidField,
+  NO_SENSE,
+  SANITIZE_IN_PROGRESS,
+  type Sense,
+  UNIT_NOT_SUPPORTED,
+} from "./sense.ts";
+import type { UnitJob } from "./unit-job.ts";
+import { type MediumState, type UnitChange, unreadySense } from "./unit-state.ts";
 
 type Handler = (command: Command, unit: LogicalUnit, context: CommandContext) => Answer;
 /** Answered for LUNs without a logical unit as well (SPC-4, 6.4.1, 6.33, 6.39). */
@@ -36,6 +50,15 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   PREEMPT: persistentReserveOut,
   "PREEMPT AND ABORT": persistentReserveOut,
   "REGISTER AND IGNORE EXISTING KEY": persistentReserveOut,
+  "READ DEFECT DATA(10)": readDefectData,
+  "READ DEFECT DATA(12)": readDefectData,
+  "GET LBA STATUS": getLbaStatus,
+  "SANITIZE OVERWRITE": sanitize,
+  "SANITIZE BLOCK ERASE": sanitize,
+  "SANITIZE EXIT FAILURE MODE": sanitize,
+  "EXTENDED COPY(LID1)": extendedCopy,
+  "RECEIVE COPY STATUS(LID1)": receiveCopyResults,
+  "RECEIVE COPY OPERATING PARAMETERS": receiveCopyResults,
   "START STOP UNIT": startStopUnit,
   "PREVENT ALLOW MEDIUM REMOVAL": preventAllow,
   "READ CAPACITY(10)": readCapacity10,
@@ -59,13 +82,16 @@ const NACA = 0x04;
 export interface Executed {
   readonly result: CommandResult;
   readonly change?: UnitChange;
+  /** Still to be done; then `result` is of no meaning. */
+  readonly job?: UnitJob;
 }
 
 /** Carries out a command that the data plane passed up. Never throws for what an initiator sent. */
 export function execute(command: Command, context: CommandContext): Executed {
   const answer = answerTo(command, context);
+  const { change, job } = answer;
   const result = encodeAnswer(answer, context.state.mode.descriptorSense);
-  return { result, ...(answer.change !== undefined && { change: answer.change }) };
+  return { result, ...(change !== undefined && { change }), ...(job !== undefined && { job }) };
 }
 
 function answerTo(command: Command, context: CommandContext): Answer {
@@ -87,8 +113,32 @@ function answerTo(command: Command, context: CommandContext): Answer {
   // What the table gives to the data plane never comes up; were it to, the command is one that we do not carry out.
   if (handler === undefined || unit === undefined) return checkCondition(INVALID_OPCODE);
   if (isInTheWay(known, cdb, context)) return RESERVATION_CONFLICT;
+  const unready = known === undefined ? undefined : unreadiness(known, context.state.medium);
+  if (unready !== undefined) return checkCondition(unready);
   return handler(command, unit, context);
 }
+
+/** What a medium that cannot be used keeps a command from; the data plane has the same for its own. */
+function unreadiness({ name, denied, opcode }: Opcode, medium: MediumState): Sense | undefined {
+  const { sanitizing, sanitizeFailed } = medium;
+  // SBC-3, 4.11.2: what tells of the unit goes on, what changes it does not; a failed one may be begun again.
+  if (sanitizing !== undefined)
+    return denied === "writes" || NEEDS_MEDIUM.has(name) ? { ...SANITIZE_IN_PROGRESS, progress: sanitizing } : undefined;
+  if (sanitizeFailed && opcode === SANITIZE) return undefined;
+  return NEEDS_MEDIUM.has(name) ? unreadySense(medium) : undefined;
+}
+
+const SANITIZE = 0x48;
+const NEEDS_MEDIUM: ReadonlySet<string> = new Set([
+  "READ CAPACITY(10)",
+  "READ CAPACITY(16)",
+  "GET LBA STATUS",
+  "READ DEFECT DATA(10)",
+  "READ DEFECT DATA(12)",
+  "EXTENDED COPY(LID1)",
+  "SANITIZE OVERWRITE",
+  "SANITIZE BLOCK ERASE",
+]);
 
 /** SPC-4, 5.13.1: whether a reservation of another nexus is in a command's way. */
 function isInTheWay(entry: Opcode | undefined, cdb: Uint8Array, { state, nexus }: CommandContext): boolean {
@@ -113,25 +163,6 @@ function requestSense({ cdb }: Command, { unit }: CommandContext): Answer {
   const sense = unit === undefined ? UNIT_NOT_SUPPORTED : NO_SENSE;
   const data = descriptor ? descriptorSense(sense) : fixedSense(sense);
   return good(data.subarray(0, allocationLength));
-}
-
-/*
- * SBC-3, 5.25 START STOP UNIT
- *
- *  0  0x1b     1  IMMED (bit 0)     3  power condition modifier     4  power condition (bits 7 to 4), NO_FLUSH, LOEJ, START
- *
- * There is no motor to stop, and nothing that can be ejected while a machine runs from it.
- */
-function startStopUnit({ cdb }: Command): Answer {
-  const octet = cdb[4] ?? 0;
-  // A power condition is entered and left at once; START and LOEJ mean nothing beside it.
-  if (octet >> 4 !== 0) return good();
-  return (octet & 0x02) !== 0 ? checkCondition(invalidField(4, 1)) : good();
-}
-
-/** SPC-4, 6.15 (SPC-3 for disks): 00b allow, 01b prevent; 10b and 11b are obsolete. Nothing is ever removed under an initiator. */
-function preventAllow({ cdb }: Command): Answer {
-  return ((cdb[4] ?? 0) & 0x02) !== 0 ? checkCondition(invalidField(4, 1)) : good();
 }
 
 /*

@@ -29,7 +29,7 @@ export function inquiry({ cdb }: Command, context: CommandContext): Answer {
 /*
  * SPC-4, 6.4.2 Standard INQUIRY data, 96 octets
  *
- *   0  peripheral qualifier and type     5  TPGS in bits 5 and 4       16  product identification (16)
+ *   0  peripheral qualifier and type     5  TPGS (5, 4), 3PC (3)       16  product identification (16)
  *   1  RMB in bit 7                      6  MULTIP in bit 4            32  product revision level (4)
  *   2  version, 06h: SPC-4               7  CMDQUE in bit 1            36  vendor specific (20)
  *   3  HISUP, response data format 2     8  vendor identification (8)  58  version descriptors (8 of 2)
@@ -43,7 +43,7 @@ function standardData(unit: LogicalUnit | undefined, ports: number): Uint8Array 
     .u8(0x12)
     .u8(91)
     // Implicit asymmetric access: every path is as good as the other, and REPORT TARGET PORT GROUPS says so.
-    .u8(0x10)
+    .u8(0x18)
     .u8(ports > 1 ? 0x10 : 0)
     .u8(0x02)
     .ascii(VENDOR, 8, 0x20)

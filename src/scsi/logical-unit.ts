@@ -25,6 +25,8 @@ export interface CommandContext {
   /** What initiators have set on the unit; of no meaning without one. */
   readonly state: UnitState;
   readonly nexus: Nexus;
+  /** Every unit of the session, for commands that are about several. */
+  readonly units: readonly LogicalUnit[];
   /** The LUNs of the session. */
   readonly luns: readonly number[];
   /** The target's iSCSI name; undefined in a discovery session. */

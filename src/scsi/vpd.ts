@@ -1,4 +1,5 @@
 import { ByteWriter } from "../wire/writer.ts";
+import { thirdPartyCopyPage } from "./copy.ts";
 import { type CommandContext, type LogicalUnit, VENDOR } from "./logical-unit.ts";
 import { carriesOut } from "./opcodes.ts";
 
@@ -8,6 +9,7 @@ const PAGES: readonly { readonly code: number; readonly body: (unit: LogicalUnit
   { code: 0x80, body: (unit) => ascii(unit.serial) },
   { code: 0x83, body: deviceIdentification },
   { code: 0x86, body: extendedInquiry },
+  { code: 0x8f, body: thirdPartyCopyPage },
   { code: 0xb0, body: blockLimits },
   { code: 0xb1, body: blockDeviceCharacteristics },
   { code: 0xb2, body: logicalBlockProvisioning },
@@ -126,9 +128,9 @@ function blockLimits(unit: LogicalUnit): Uint8Array {
     .finish();
 }
 
-/** SBC-3, 6.6.3: rotation rate 0001h, a medium that does not rotate. */
+/** SBC-3, 6.6.3: rotation rate 0001h, a medium that does not rotate; WABEREQ 01b, after a block erase it reads as zeroes. */
 function blockDeviceCharacteristics(): Uint8Array {
-  return new ByteWriter(60).u16(0x0001).zeros(58).finish();
+  return new ByteWriter(60).u16(0x0001).u8(0).u8(0x40).zeros(56).finish();
 }
 
 /*

@@ -125,6 +125,10 @@ export class FakeDataPlane implements DataPlane {
 
   async abortTasks(): Promise<void> {}
 
+  async workRange(): Promise<void> {}
+
+  async flush(): Promise<void> {}
+
   async freeze(volume: VolumeId): Promise<void> {
     this.frozen.add(volume);
   }

@@ -53,7 +53,15 @@ class Bench {
   open(name: VolumeName, readOnly = false): void {
     const config = { blockSize: 512, readOnly, writeCache: true, thin: true, removable: false } as const;
     const id = this.plane.openVolume({ path: `/disks/${name}`, sizeBytes: 0, ...config });
-    this.volumes.set(name, { name, id, sizeBytes: 1 << 30, serial: name, naa: Uint8Array.of(0x30, 0, 0, 0, 0, 0, 0, id), config });
+    this.volumes.set(name, {
+      name,
+      id,
+      path: `/disks/${name}`,
+      sizeBytes: 1 << 30,
+      serial: name,
+      naa: Uint8Array.of(0x30, 0, 0, 0, 0, 0, 0, id),
+      config,
+    });
   }
 
   /** Connects and sends the one request of a dracut boot. */

@@ -33,6 +33,7 @@ export const cdb = {
   writeVerify12: (lba: number, blocks: number, check = 0): number[] => [0xae, check << 1, ...be(lba, 4), ...be(blocks, 4), 0, 0],
   writeVerify16: (lba: number, blocks: number, check = 0): number[] => [0x8e, check << 1, ...be(lba, 8), ...be(blocks, 4), 0, 0],
   compareAndWrite: (lba: number, blocks: number): number[] => [0x89, 0, ...be(lba, 8), 0, 0, 0, blocks, 0, 0],
+  orWrite: (lba: number, blocks: number): number[] => [0x8b, 0, ...be(lba, 8), ...be(blocks, 4), 0, 0],
   prefetch10: (lba: number, blocks: number): number[] => [0x34, 0, ...be(lba, 4), 0, ...be(blocks, 2), 0],
   prefetch16: (lba: number, blocks: number): number[] => [0x90, 0, ...be(lba, 8), ...be(blocks, 4), 0, 0],
   modeSense6: (): number[] => [0x1a, 0, 0x3f, 0, 255, 0],

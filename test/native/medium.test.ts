@@ -291,6 +291,61 @@ describe("COMPARE AND WRITE", () => {
   });
 });
 
+describe("ORWRITE", () => {
+  it("sets the bits that it is sent, over as many bursts as it takes, and leaves the others", async () => {
+    const { path, session } = await fullDisk();
+    const sent = pattern(2 * MEBI, 7);
+    expect(await session.execute(cdb.orWrite(3, sent.length / BLOCK), { write: sent })).toMatchObject(GOOD);
+    const expected = pattern(4 * MEBI, 1);
+    for (const [at, octet] of sent.entries()) expected[3 * BLOCK + at] = (expected[3 * BLOCK + at] ?? 0) | octet;
+    expect(readFileSync(path).equals(expected)).toBe(true);
+  });
+
+  it("loses no bit that sessions of all threads set at once", async () => {
+    const volume = bench.volume(MEBI);
+    const sessions = await Promise.all([0, 1, 2, 3].map(() => bench.login([volume.id])));
+    const bits = Array.from({ length: 64 }, (_, bit) => bit);
+    const set = (bit: number): Buffer => Buffer.from(Buffer.alloc(BLOCK).map((_, at) => (at === bit ? 1 : 0)));
+    await Promise.all(bits.map((bit) => sessions[bit % 4]?.execute(cdb.orWrite(0, 1), { write: set(bit), immediate: BLOCK })));
+    expect([...readFileSync(volume.path).subarray(0, 65)]).toEqual([...bits.map(() => 1), 0]);
+  });
+});
+
+describe("ranges that TypeScript steers", () => {
+  it("are copied, filled with a pattern that is counted from the first octet, or given back", async () => {
+    const from = await fullDisk();
+    const to = await fullDisk(4 * MEBI, {});
+    const expected = pattern(4 * MEBI, 1);
+    await bench.plane.workRange(to.id, { offset: 5 * BLOCK, length: 2 * MEBI, source: from.id, sourceOffset: 64 * BLOCK });
+    pattern(4 * MEBI, 1).copy(expected, 5 * BLOCK, 64 * BLOCK, 64 * BLOCK + 2 * MEBI);
+    await bench.plane.workRange(to.id, { offset: 6001 * BLOCK, length: 3 * BLOCK, pattern: Uint8Array.of(1, 2, 3) });
+    for (let at = 6001 * BLOCK; at < 6004 * BLOCK; at++) expected[at] = 1 + (at % 3);
+    const before = to.storage();
+    await bench.plane.workRange(to.id, { offset: 3 * MEBI + 512 * 1024, length: 512 * 1024 });
+    expected.fill(0, 3 * MEBI + 512 * 1024);
+    await bench.plane.flush(to.id);
+    expect(readFileSync(to.path).equals(expected)).toBe(true);
+    expect(before - to.storage()).toBe(512 * 1024);
+  });
+
+  it("are refused where there is no such volume, or too much is asked for at once", async () => {
+    const { id } = bench.volume(MEBI);
+    await expect(bench.plane.workRange(id, { offset: 0, length: 65 * MEBI })).rejects.toMatchObject({ code: "EINVAL" });
+    await expect(bench.plane.workRange(id, { offset: 0, length: 512, source: 999, sourceOffset: 0 })).rejects.toMatchObject({
+      code: "EINVAL",
+    });
+    await expect(bench.plane.workRange(999, { offset: 0, length: 512 })).rejects.toMatchObject({ code: "ENOENT" });
+  });
+});
+
+it("a medium that cannot be used says why, and can be used again", async () => {
+  const { id, session } = await fullDisk(MEBI);
+  await bench.plane.updateVolume(id, { notReady: { key: 2, asc: 0x3a, ascq: 0 } });
+  expect(await session.execute(cdb.read10(0, 1), { read: BLOCK })).toMatchObject(failed("02/3a/00"));
+  await bench.plane.updateVolume(id, { notReady: null });
+  expect(await session.execute(cdb.read10(0, 1), { read: BLOCK })).toMatchObject(GOOD);
+});
+
 it("PRE-FETCH takes a range, and refuses one that is not there", async () => {
   const { session } = await fullDisk(MEBI);
   for (const prefetch of [cdb.prefetch10, cdb.prefetch16]) {

@@ -39,7 +39,7 @@ describe("REPORT SUPPORTED OPERATION CODES", () => {
     ["WRITE SAME, as RHEL asks for it", "a3 0c 01 41 00 00 00 00 00 ff", "0003000a 4108ffffffff00ffff00"],
     ["a command that we have not", "a3 0c 01 5c 00 00 00 00 00 ff", "00010000"],
     ["a service action", "a3 0c 02 9e 00 10 00 00 00 ff", "00030010 9e100000000000000000ffffffff0000"],
-    ["a service action that we have not", "a3 0c 02 9e 00 12 00 00 00 ff", "00010000"],
+    ["a service action that we have not", "a3 0c 02 9e 00 13 00 00 00 ff", "00010000"],
     ["either, by option 3", "a3 0c 03 12 00 00 00 00 00 ff", "00030006 1201ffffff00"],
     ["either, by option 3, with a service action", "a3 0c 03 9e 00 10 00 00 00 ff", "00030010 9e100000000000000000ffffffff0000"],
     ["a service action of a command that has none, by option 3", "a3 0c 03 12 00 01 00 00 00 ff", "00010000"],

@@ -35,6 +35,7 @@ export const CONTEXT: CommandContext = {
   portalTags: [1, 2],
   state: initialState(UNIT),
   nexus: nexusOf("uqbar"),
+  units: [],
 };
 
 /** The nexus of a machine's first session through a portal. */

@@ -97,6 +97,7 @@ Outcome Session::classifyBlocks(Task& task, const CommandRow& row, const Lun& lu
   if (!decoded.good()) return decoded;
   const Volume& volume = *lun.view->volume;
   if (volume.failed.load(std::memory_order_relaxed)) return row.kind == CommandKind::testUnitReady ? kManualIntervention : kUnitFailure;
+  if (lun.view->notReady) return {kStatusCheckCondition, *lun.view->notReady, 0, false};
   if (row.kind == CommandKind::testUnitReady) return kGood;
   const uint64_t capacity = lun.view->sizeBytes / volume.spec.blockSize;
   if (row.kind == CommandKind::unmap) return classifyUnmap(task, range, lun);
@@ -164,6 +165,7 @@ void Session::advance(Task& task) {
       return passUp(task);
     case CommandKind::write:
     case CommandKind::writeVerify:
+    case CommandKind::orWrite:
       if (task.moved < task.transfer) return;
       return flushOrFinish(task);
     case CommandKind::unmap:
@@ -255,7 +257,8 @@ void Session::finish(Task& task) {
     sendResponse(task, nullptr);
   }
   if (task.view && task.outcome.good()) {
-    if (task.kind == CommandKind::write || task.kind == CommandKind::writeVerify || task.kind == CommandKind::compareAndWrite) {
+    if (task.kind == CommandKind::write || task.kind == CommandKind::writeVerify || task.kind == CommandKind::compareAndWrite ||
+        task.kind == CommandKind::orWrite) {
       task.view->stats->writeOps.add(1);
       task.view->stats->writeBytes.add(task.transfer);
     }

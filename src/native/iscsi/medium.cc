@@ -1,5 +1,5 @@
-// Commands that work on the medium step by step: UNMAP, WRITE SAME, VERIFY, WRITE AND VERIFY, COMPARE AND WRITE. A session does one
-// such step at a time, with one scratch buffer, in the order in which their data is there; READs and WRITEs do not wait for them.
+// Commands that work on the medium step by step: UNMAP, WRITE SAME, VERIFY, WRITE AND VERIFY, COMPARE AND WRITE, ORWRITE. A session does
+// one such step at a time, with one scratch buffer, in the order in which their data is there; READs and WRITEs do not wait for them.
 #include <algorithm>
 #include <cassert>
 #include <cstring>
@@ -16,6 +16,8 @@ constexpr uint64_t kEraseBytes = 64 << 20;
 
 /// COMPARE AND WRITE, step by step.
 enum Phase : uint8_t { kLocking, kComparing, kWriting, kWritten };
+/// ORWRITE, for each piece of its data: the lock, then stretch by stretch.
+enum OrPhase : uint8_t { kOrLocking, kOrReading, kOrWriting };
 
 bool isZero(const std::vector<uint8_t>& data) {
   return std::all_of(data.begin(), data.end(), [](uint8_t octet) { return octet == 0; });
@@ -54,6 +56,7 @@ Outcome Session::classifyMedium(Task& task, const CommandRow& row, BlockRange ra
     case CommandKind::verify:
       task.length = task.check == ByteCheck::data ? task.span : task.check == ByteCheck::oneBlock && task.span > 0 ? blockSize : 0;
       break;
+    case CommandKind::orWrite: task.length = task.span; break;
     default:  // WRITE AND VERIFY
       task.fua = true;
       task.length = task.span;
@@ -65,7 +68,8 @@ Outcome Session::classifyMedium(Task& task, const CommandRow& row, BlockRange ra
 /// What an initiator says that it sends may be less than the command needs; where that makes no sense, the command is refused.
 Outcome Session::askFor(Task& task) {
   task.transfer = task.writes ? static_cast<uint32_t>(std::min<uint64_t>(task.length, task.edtl)) : 0;
-  const bool partial = task.kind == CommandKind::writeVerify || (task.kind == CommandKind::verify && task.check == ByteCheck::data);
+  const bool partial = task.kind == CommandKind::writeVerify || task.kind == CommandKind::orWrite ||
+                       (task.kind == CommandKind::verify && task.check == ByteCheck::data);
   if (!partial && task.transfer < task.length) return task.kind == CommandKind::unmap ? kParameterLength : kInvalidField;
   if (task.kind == CommandKind::writeSame && task.writes && task.edtl != task.length) return kInvalidField;
   if (task.kind == CommandKind::compareAndWrite && task.edtl != task.length) return kInvalidField;
@@ -166,6 +170,7 @@ bool Session::pumpWork(uint32_t quantum) {
 void Session::prepareStep(Piece& piece) {
   const Task& task = *piece.task;
   if (task.kind == CommandKind::compareAndWrite) return prepareCompare(piece);
+  if (task.kind == CommandKind::orWrite) return prepareOr(piece);
   if (task.kind == CommandKind::verify || task.kind == CommandKind::writeVerify) {
     piece.kind = IoKind::read;
     piece.durable = false;
@@ -201,6 +206,16 @@ void Session::prepareCompare(Piece& piece) {
   piece.durable = piece.phase == kWriting && task.fua;
 }
 
+/// Another session's WRITE must not come between the reading and the writing, or it would be undone.
+void Session::prepareOr(Piece& piece) {
+  piece.exclusive = true;
+  piece.durable = false;
+  piece.kind = piece.phase == kOrLocking ? IoKind::lock : piece.phase == kOrReading ? IoKind::read : IoKind::write;
+  piece.data = scratch_.data();
+  piece.offset = piece.task->offset + piece.start + piece.cursor;
+  piece.length = static_cast<uint32_t>(std::min<uint64_t>(workOf(piece) - piece.cursor, kScratchBytes));
+}
+
 /// The octets that the steps of a piece go through.
 uint64_t Session::workOf(const Piece& piece) const {
   return piece.payload != nullptr ? piece.received : piece.task->span;
@@ -228,6 +243,7 @@ void Session::stepDone(Piece& piece) {
     return advance(task);
   }
   const bool ended = task.kind == CommandKind::compareAndWrite                                   ? compareDone(piece)
+                     : task.kind == CommandKind::orWrite                                         ? orDone(piece)
                      : task.kind == CommandKind::verify || task.kind == CommandKind::writeVerify ? verifyDone(piece)
                                                                                                  : eraseDone(piece);
   if (!ended) return;
@@ -260,6 +276,23 @@ bool Session::verifyDone(Piece& piece) {
   if (!equal) task.outcome = kMiscompare;
   piece.cursor += piece.length;
   return !equal || piece.cursor == workOf(piece);
+}
+
+/// SBC-4, 5.14.
+bool Session::orDone(Piece& piece) {
+  if (piece.phase == kOrReading) {
+    uint8_t* octets = scratch_.data();
+    const uint8_t* sent = piece.payload + piece.cursor;
+    for (uint32_t i = 0; i < piece.length; ++i) octets[i] |= sent[i];
+  }
+  if (piece.phase != kOrWriting) {
+    ++piece.phase;
+    return false;
+  }
+  piece.task->needsFlush |= piece.task->fua;
+  piece.phase = kOrReading;
+  piece.cursor += piece.length;
+  return piece.cursor == workOf(piece);
 }
 
 /// SBC-4, 5.3: the INFORMATION field of a miscompare is the offset of the first octet that differs.

@@ -192,11 +192,13 @@ class Session final : public IoOwner {
   bool pumpWork(uint32_t quantum);
   void prepareStep(Piece& piece);
   void prepareCompare(Piece& piece);
+  void prepareOr(Piece& piece);
   uint64_t workOf(const Piece& piece) const;
   void stepDone(Piece& piece);
   bool eraseDone(Piece& piece);
   bool verifyDone(Piece& piece);
   bool compareDone(Piece& piece);
+  bool orDone(Piece& piece);
   void leaveWork(Piece& piece);
 
   // task-management.cc

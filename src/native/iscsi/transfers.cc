@@ -286,7 +286,7 @@ void Session::moveOut(Piece& piece) {
     wantData(task);  // the next burst is asked for while this one is written
     return submit(piece, IoKind::write);
   }
-  if (wanted && task.kind == CommandKind::verify && task.check == ByteCheck::data) {
+  if (wanted && (task.kind == CommandKind::orWrite || (task.kind == CommandKind::verify && task.check == ByteCheck::data))) {
     piece.received = useful;
     piece.payload = piece.data != nullptr ? piece.data : piece.buffer.data();
     wantData(task);

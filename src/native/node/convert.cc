@@ -131,6 +131,26 @@ Audience toAudience(const Napi::Object& value) {
   return out;
 }
 
+RangeJob toRangeJob(VolumeId volume, const Napi::Object& value) {
+  const auto octets = [&](const char* key) { return static_cast<uint64_t>(value.Get(key).ToNumber().Int64Value()); };
+  RangeJob out;
+  out.volume = volume;
+  out.offset = octets("offset");
+  out.length = octets("length");
+  out.pattern = toBytes(value.Get("pattern"));
+  if (value.Get("source").IsUndefined()) return out;
+  out.source = number(value, "source");
+  out.sourceOffset = octets("sourceOffset");
+  return out;
+}
+
+std::optional<Sense> toNotReady(const Napi::Value& value) {
+  if (!value.IsObject()) return std::nullopt;
+  const Napi::Object sense = value.As<Napi::Object>();
+  return Sense{static_cast<uint8_t>(number(sense, "key")), static_cast<uint8_t>(number(sense, "asc")),
+               static_cast<uint8_t>(number(sense, "ascq"))};
+}
+
 CommandResult toCommandResult(const Napi::Object& value) {
   CommandResult out;
   out.status = static_cast<uint8_t>(number(value, "status"));

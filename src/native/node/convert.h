@@ -9,6 +9,7 @@
 
 #include "events.h"
 #include "plane/plane.h"
+#include "plane/range-work.h"
 
 namespace rackboot {
 
@@ -22,6 +23,8 @@ std::vector<LunMapping> toLunMappings(const Napi::Value& value);
 std::optional<bool> toOptionalFlag(const Napi::Object& object, const char* key);
 std::vector<ConnectionId> toConnections(const Napi::Value& value);
 VolumeAccess toVolumeAccess(const Napi::Object& value);
+RangeJob toRangeJob(VolumeId volume, const Napi::Object& value);
+std::optional<Sense> toNotReady(const Napi::Value& value);
 Audience toAudience(const Napi::Object& value);
 CommandResult toCommandResult(const Napi::Object& value);
 

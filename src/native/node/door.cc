@@ -54,6 +54,8 @@ Napi::Function Door::define(Napi::Env env) {
                          InstanceMethod<&Door::completeCommand>("completeCommand"),
                          InstanceMethod<&Door::setAccess>("setAccess"),
                          InstanceMethod<&Door::abortTasks>("abortTasks"),
+                         InstanceMethod<&Door::workRange>("workRange"),
+                         InstanceMethod<&Door::flush>("flush"),
                          InstanceMethod<&Door::raiseUnitAttention>("raiseUnitAttention"),
                          InstanceMethod<&Door::drop>("drop"),
                          InstanceMethod<&Door::counters>("counters"),
@@ -205,6 +207,7 @@ Napi::Value Door::updateVolume(const Napi::CallbackInfo& info) {
   const Napi::Object change = info[1].As<Napi::Object>();
   VolumeChange parsed;
   if (!change.Get("sizeBytes").IsUndefined()) parsed.sizeBytes = static_cast<uint64_t>(change.Get("sizeBytes").ToNumber().Int64Value());
+  if (change.Has("notReady")) parsed.notReady = toNotReady(change.Get("notReady"));
   parsed.readOnly = toOptionalFlag(change, "readOnly");
   parsed.writeCache = toOptionalFlag(change, "writeCache");
   parsed.descriptorSense = toOptionalFlag(change, "descriptorSense");
@@ -285,6 +288,22 @@ Napi::Value Door::abortTasks(const Napi::CallbackInfo& info) {
   Napi::Value out;
   const uint64_t request = promise(info.Env(), out);
   plane_->abortTasks(volumeOf(info), toConnections(info[1]), request);
+  return out;
+}
+
+Napi::Value Door::workRange(const Napi::CallbackInfo& info) {
+  if (!isOpen(info.Env())) return {};
+  Napi::Value out;
+  const uint64_t request = promise(info.Env(), out);
+  plane_->work(toRangeJob(volumeOf(info), info[1].As<Napi::Object>()), request);
+  return out;
+}
+
+Napi::Value Door::flush(const Napi::CallbackInfo& info) {
+  if (!isOpen(info.Env())) return {};
+  Napi::Value out;
+  const uint64_t request = promise(info.Env(), out);
+  plane_->flush(volumeOf(info), request);
   return out;
 }
 

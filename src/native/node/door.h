@@ -37,6 +37,8 @@ class Door final : public Napi::ObjectWrap<Door>, public EventSink {
   void completeCommand(const Napi::CallbackInfo& info);
   Napi::Value setAccess(const Napi::CallbackInfo& info);
   Napi::Value abortTasks(const Napi::CallbackInfo& info);
+  Napi::Value flush(const Napi::CallbackInfo& info);
+  Napi::Value workRange(const Napi::CallbackInfo& info);
   void raiseUnitAttention(const Napi::CallbackInfo& info);
   void drop(const Napi::CallbackInfo& info);
   Napi::Value counters(const Napi::CallbackInfo& info);

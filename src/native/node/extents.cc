@@ -55,6 +55,42 @@ Napi::Value measureExtentsValue(const Napi::CallbackInfo& info) {
   return promise;
 }
 
+class DataRuns : public Napi::AsyncWorker {
+ public:
+  DataRuns(Napi::Env env, std::string path, uint64_t from, uint32_t most)
+      : Napi::AsyncWorker(env), deferred_(Napi::Promise::Deferred::New(env)), path_(std::move(path)), from_(from), most_(most) {}
+
+  Napi::Promise promise() const { return deferred_.Promise(); }
+
+  void Execute() override { error_ = -dataRuns(path_, from_, most_, runs_); }
+
+  void OnOK() override {
+    if (error_ != 0) return deferred_.Reject(systemError(Env(), error_, path_ + ": " + strerror(error_)).Value());
+    Napi::Float64Array out = Napi::Float64Array::New(Env(), runs_.size() * 2);
+    for (size_t i = 0; i < runs_.size(); ++i) {
+      out[2 * i] = static_cast<double>(runs_[i].first);
+      out[2 * i + 1] = static_cast<double>(runs_[i].second);
+    }
+    deferred_.Resolve(out);
+  }
+
+ private:
+  Napi::Promise::Deferred deferred_;
+  const std::string path_;
+  const uint64_t from_;
+  const uint32_t most_;
+  std::vector<std::pair<uint64_t, uint64_t>> runs_;
+  int error_ = 0;
+};
+
+Napi::Value dataRunsValue(const Napi::CallbackInfo& info) {
+  auto* runs = new DataRuns(info.Env(), info[0].ToString().Utf8Value(), static_cast<uint64_t>(info[1].ToNumber().Int64Value()),
+                            info[2].ToNumber().Uint32Value());
+  const Napi::Promise promise = runs->promise();
+  runs->Queue();
+  return promise;
+}
+
 Napi::Value dataRangeValue(const Napi::CallbackInfo& info) {
   uint64_t start = 0, end = 0;
   const auto from = static_cast<uint64_t>(info[1].ToNumber().Int64Value());
@@ -89,6 +125,7 @@ Napi::Value setCopyOnWriteHintValue(const Napi::CallbackInfo& info) {
 void exportExtents(Napi::Env env, Napi::Object exports) {
   exports.Set("measureExtents", Napi::Function::New(env, measureExtentsValue));
   exports.Set("dataRange", Napi::Function::New(env, dataRangeValue));
+  exports.Set("dataRuns", Napi::Function::New(env, dataRunsValue));
   exports.Set("exchangePaths", Napi::Function::New(env, exchangePathsValue));
   exports.Set("setCopyOnWriteHint", Napi::Function::New(env, setCopyOnWriteHintValue));
 }

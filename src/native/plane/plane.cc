@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "plane/listener.h"
+#include "plane/range-work.h"
 
 namespace rackboot {
 namespace {
@@ -169,13 +170,7 @@ void Plane::updateVolume(VolumeId id, const VolumeChange& change, uint64_t reque
   auto barrier = std::make_shared<Barrier>([this, request, volume, flushes = change.writeCache == false] {
     if (!flushes) return settle(request, 0, {});
     // SBC-3, 6.5.5: without a cache, what was acknowledged is on the disk.
-    workers_[0]->post([this, request, volume](Worker& worker) {
-      worker.flush(volume, [this, &worker, request, volume](int error) {
-        const std::string failure = error == 0 ? std::string() : std::string("fdatasync failed: ") + strerror(error);
-        if (error != 0) worker.volumes().fail(*volume, failure);
-        settle(request, error, failure);
-      });
-    });
+    flushVolume(volume, request);
   });
   broadcast([id, change, barrier](Worker& worker) {
     const VolumeViewRef view = worker.volumes().view(id);
@@ -183,6 +178,7 @@ void Plane::updateVolume(VolumeId id, const VolumeChange& change, uint64_t reque
     if (change.sizeBytes) view->sizeBytes = *change.sizeBytes;
     if (change.readOnly) view->readOnly = *change.readOnly || view->volume->spec.readOnly;
     if (change.writeCache) view->writeCache = *change.writeCache;
+    if (change.notReady) view->notReady = *change.notReady;
     if (change.descriptorSense) view->descriptorSense = *change.descriptorSense;
   });
 }
@@ -192,6 +188,32 @@ void Plane::setAccess(VolumeId id, const VolumeAccess& access, uint64_t request)
   auto barrier = std::make_shared<Barrier>([this, request] { settle(request, 0, {}); });
   broadcast([id, access, barrier](Worker& worker) {
     if (const VolumeViewRef view = worker.volumes().view(id)) view->access = access;
+  });
+}
+
+void Plane::flush(VolumeId id, uint64_t request) {
+  if (const std::shared_ptr<Volume> volume = this->volume(id, request)) flushVolume(volume, request);
+}
+
+/// From any thread.
+void Plane::flushVolume(const std::shared_ptr<Volume>& volume, uint64_t request) {
+  order_[0]->post([this, request, volume](Worker& worker) {
+    worker.flush(volume, [this, &worker, request, volume](int error) {
+      // After an earlier failure, a flush that succeeds means nothing.
+      if (error == 0 && volume->failed.load()) error = EIO;
+      const std::string failure = error == 0 ? std::string() : std::string("fdatasync failed: ") + strerror(error);
+      if (error != 0) worker.volumes().fail(*volume, failure);
+      settle(request, error, failure);
+    });
+  });
+}
+
+void Plane::work(const RangeJob& job, uint64_t request) {
+  if (!volume(job.volume, request)) return;
+  // Jobs of one volume share a thread, those of several spread.
+  order_[job.volume % order_.size()]->post([this, job, request](Worker& worker) {
+    RangeWork::begin(worker, job,
+                     [this, request](int error) { settle(request, error, error == 0 ? std::string() : std::string(strerror(error))); });
   });
 }
 

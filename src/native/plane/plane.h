@@ -16,6 +16,7 @@
 namespace rackboot {
 
 class Listener;
+struct RangeJob;
 
 constexpr uint32_t kMostThreads = 64;
 /// Connections in all; further ones are closed as soon as they are accepted.
@@ -37,6 +38,8 @@ struct VolumeChange {
   std::optional<bool> readOnly;
   std::optional<bool> writeCache;
   std::optional<bool> descriptorSense;
+  /// Of nothing: it is ready.
+  std::optional<std::optional<Sense>> notReady;
 };
 
 class Plane {
@@ -62,6 +65,8 @@ class Plane {
   void thaw(VolumeId id);
   void setAccess(VolumeId id, const VolumeAccess& access, uint64_t request);
   void abortTasks(VolumeId id, const std::vector<ConnectionId>& connections, uint64_t request);
+  void flush(VolumeId id, uint64_t request);
+  void work(const RangeJob& job, uint64_t request);
   void raiseAttention(VolumeId id, uint8_t asc, uint8_t ascq, const Audience& audience);
   /// A file that volumes may be read through is going away: they read their own from now on.
   void withdrawOrigin(const std::string& path);
@@ -86,6 +91,7 @@ class Plane {
 
  private:
   void broadcast(const Message& message);
+  void flushVolume(const std::shared_ptr<Volume>& volume, uint64_t request);
   void settle(uint64_t request, int error, std::string detail);
   std::shared_ptr<Volume> volume(VolumeId id, uint64_t request);
   void shareBlocks(Volume& volume);

@@ -24,6 +24,7 @@ constexpr CommandRow kRows[] = {
     {0x88, "READ(16)", CommandKind::read, 16, 2, 8, 10, 4, true, Denied::medium},
     {0x8a, "WRITE(16)", CommandKind::write, 16, 2, 8, 10, 4, true, Denied::writes},
     {0x89, "COMPARE AND WRITE", CommandKind::compareAndWrite, 16, 2, 8, 13, 1, true, Denied::writes},
+    {0x8b, "ORWRITE(16)", CommandKind::orWrite, 16, 2, 8, 10, 4, true, Denied::writes},
     {0x8e, "WRITE AND VERIFY(16)", CommandKind::writeVerify, 16, 2, 8, 10, 4, false, Denied::writes},
     {0x8f, "VERIFY(16)", CommandKind::verify, 16, 2, 8, 10, 4, false, Denied::medium},
     {0x90, "PRE-FETCH(16)", CommandKind::prefetch, 16, 2, 8, 10, 4, false, Denied::medium},

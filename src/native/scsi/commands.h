@@ -22,6 +22,7 @@ enum class CommandKind : uint8_t {
   verify,
   writeVerify,
   compareAndWrite,
+  orWrite,
 };
 
 /// Where an opcode keeps what a block command needs (SBC-3, 5; READ(6) in SBC-3, 5.7).

@@ -7,10 +7,12 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "scsi/sense.h"
 #include "storage/shared-blocks.h"
 
 namespace rackboot {
@@ -141,6 +143,8 @@ struct VolumeView {
   bool writeCache = true;        // WCE; without it every write is followed by fdatasync
   bool descriptorSense = false;  // D_SENSE
   VolumeAccess access;
+  /// Why the medium cannot be used, where it cannot.
+  std::optional<Sense> notReady;
   bool frozen = false;   // by the control plane
   bool locked = false;   // by a COMPARE AND WRITE of some thread
   bool stopped = false;  // either: the plain path asks once

@@ -72,6 +72,19 @@ int dataRange(int fd, uint64_t from, uint64_t& start, uint64_t& end) {
   return 0;
 }
 
+int dataRuns(const std::string& path, uint64_t from, uint32_t most, std::vector<std::pair<uint64_t, uint64_t>>& runs) {
+  const File file(path, O_RDONLY);
+  if (file.fd() < 0) return -errno;
+  uint64_t start = 0, end = from;
+  while (runs.size() < most) {
+    const int error = dataRange(file.fd(), end, start, end);
+    if (error == -ENXIO) break;
+    if (error != 0) return error;
+    runs.emplace_back(start, end);
+  }
+  return 0;
+}
+
 int exchangePaths(const std::string& left, const std::string& right) {
   return renameat2(AT_FDCWD, left.c_str(), AT_FDCWD, right.c_str(), RENAME_EXCHANGE) == 0 ? 0 : -errno;
 }

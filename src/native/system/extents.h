@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace rackboot {
 
@@ -24,6 +26,9 @@ int measureExtents(const std::string& path, ExtentFacts& facts);
 
 /// The first run of data at or after `from`; 0 where there is one, -ENXIO where only a hole follows.
 int dataRange(int fd, uint64_t from, uint64_t& start, uint64_t& end);
+
+/// At most `most` runs of data at or after `from`: where each begins and ends.
+int dataRuns(const std::string& path, uint64_t from, uint32_t most, std::vector<std::pair<uint64_t, uint64_t>>& runs);
 
 /// renameat2(2), RENAME_EXCHANGE.
 int exchangePaths(const std::string& left, const std::string& right);
