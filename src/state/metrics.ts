@@ -102,7 +102,11 @@ const POOL_GAUGES: readonly (readonly [name: string, help: string, read: (pool: 
   ["pool_size_bytes", "The file system that the disks are stored on.", (pool) => pool.sizeBytes],
   ["pool_used_bytes", "Of it, what is taken.", (pool) => pool.sizeBytes - pool.freeBytes],
   ["pool_free_bytes", "Of it, what is free.", (pool) => pool.freeBytes],
-  ["pool_alarm_ratio", "How full it was, from 0 to 1, when a warning was raised; 0 while none stands.", (pool) => (pool.alarm?.percent ?? 0) / 100],
+  [
+    "pool_alarm_ratio",
+    "How full it was, from 0 to 1, when a warning was raised; 0 while none stands.",
+    (pool) => (pool.alarm?.percent ?? 0) / 100,
+  ],
 ];
 
 /** Prometheus text with the prefix `rackboot_`, in base units. Events make counters; the rest is read when it is asked for. */
