@@ -16,7 +16,7 @@ udebs=(anna-install disk-detect partman-base partman-auto partman-ext3 partman-b
   apt-mirror-setup clock-setup tzsetup-udeb user-setup-udeb pkgsel grub-installer finish-install di-utils-mapdevfs)
 # Onto the disk, beside what every Debian has and what those depend on.
 debs=(linux-image-cloud-amd64 initramfs-tools grub-efi-amd64 grub-efi-amd64-signed shim-signed efibootmgr mokutil open-iscsi
-  e2fsprogs busybox zstd console-setup keyboard-configuration eject os-prober dmsetup)
+  e2fsprogs busybox zstd locales console-setup keyboard-configuration eject os-prober dmsetup)
 
 hash=$(sha256sum <"$0" | cut -c1-12)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/rackboot
