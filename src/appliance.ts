@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
-import { availableParallelism, networkInterfaces } from "node:os";
+import { availableParallelism } from "node:os";
 import type { DatabaseSync } from "node:sqlite";
 import { Panel } from "../board/panel.ts";
 import { openUpdates } from "../board/update/open.ts";
@@ -26,15 +25,14 @@ import { HttpServer } from "./http/server.ts";
 import { ImageStore } from "./image/store.ts";
 import { ReservationStore } from "./iscsi/reservation-store.ts";
 import { IscsiServer } from "./iscsi/server.ts";
-import { type Config, deviceOf } from "./machine/config.ts";
+import type { Config } from "./machine/config.ts";
 import { keep, keysThatWait } from "./machine/config-once.ts";
 import type { Ipv4, MachineName } from "./machine/identifiers.ts";
 import type { Machine } from "./machine/machine.ts";
 import { Rack } from "./machine/rack.ts";
 import type { ChapSecrets, Secrets } from "./machine/secrets.ts";
 import { type DataPlane, openDataPlane } from "./native/data-plane.ts";
-import { checkInterface } from "./network/interface.ts";
-import { LinkWatcher } from "./network/link.ts";
+import { RackNetwork } from "./network/rack-network.ts";
 import { followBoots } from "./state/boot-events.ts";
 import { Timelines } from "./state/database.ts";
 import type { Faults } from "./state/faults.ts";
@@ -60,6 +58,8 @@ export interface ApplianceParts {
   /** Why there is no data disk: no volume is served then, and everything else is. */
   readonly noDataDisk?: string;
   readonly version: string;
+  /** For what is worth knowing only until the power goes: beside the control socket. */
+  readonly runFolder: string;
   /** The operating system under the daemon; absent where that is a person's own machine. */
   readonly system?: System;
   /** Whose lamps and button; absent: what the device tree says. */
@@ -83,7 +83,7 @@ export class Appliance {
   readonly #parts: ApplianceParts;
   readonly #panel: Panel;
   readonly #store: Store;
-  readonly #link: LinkWatcher;
+  readonly #network: RackNetwork;
   readonly #loaders: FoundLoaders = findLoaders();
   readonly #plane: DataPlane;
   readonly #disks: Disks;
@@ -220,7 +220,7 @@ export class Appliance {
       heard: ({ machine }, path) => machine !== undefined && this.#installs.report(machine, path.split("/").slice(1)),
     });
 
-    this.#link = new LinkWatcher(deviceOf(config.network), { emit });
+    this.#network = new RackNetwork({ runFolder: parts.runFolder, emit, faults: parts.faults });
 
     const timelines = new Timelines(database);
     store.restore(timelines.load());
@@ -270,7 +270,7 @@ export class Appliance {
   async start(): Promise<void> {
     const { config } = this.#settings;
     await this.#panel.start();
-    checkNetwork(config);
+    await this.#network.take(config.network);
     await this.#disks.start(volumesOf(config), this.#parts.noDataDisk);
     if (this.#parts.noDataDisk === undefined) await this.#images.start();
     const portals = this.#iscsi.listen();
@@ -283,7 +283,7 @@ export class Appliance {
     // The ports that the system chose are known now.
     this.#resolver.update(this.#resolverSettings());
     await this.#dhcp.start();
-    this.#link.start();
+    await this.#network.settle(config.network);
     this.#endUpdates = await this.updates?.start();
   }
 
@@ -295,15 +295,18 @@ export class Appliance {
     const before = this.#settings;
     const deferred = keysThatWait(before.config, next.config);
     const settings = { ...next, config: keep(before.config, next.config) };
-    checkNetwork(settings.config);
     try {
+      await this.#network.take(settings.config.network);
       await this.#apply(settings);
     } catch (cause) {
       await this.#apply(before).catch((second: Error) => {
         this.#parts.faults.raise("service-stopped", "reload", { reason: `what was served before cannot be had again: ${second.message}` });
       });
+      await this.#network.settle(before.config.network);
       throw cause;
     }
+    // Only now: until here, what was served before could have been wanted back.
+    await this.#network.settle(settings.config.network);
     this.#parts.faults.clear("service-stopped", "reload");
     return deferred;
   }
@@ -315,6 +318,7 @@ export class Appliance {
     await this.#tftp.update(this.#tftpSettings());
     await this.#http.update(this.#httpSettings());
     await this.#dhcp.update(config, this.#rack);
+    this.#listenForInitiators(config);
     // Then as at the start, disks first and addresses last.
     const retire = await this.#disks.store.apply(volumesOf(config));
     this.#rack = new Rack(config.machines);
@@ -328,7 +332,7 @@ export class Appliance {
   /** Nobody new is let in, what runs ends in order. Never throws for what a peer does. */
   async stop(): Promise<void> {
     this.#endUpdates?.();
-    this.#link.stop();
+    this.#network.stop();
     await this.#dhcp.stop();
     await this.#http.stop();
     await this.#tftp.stop();
@@ -338,6 +342,14 @@ export class Appliance {
     // The last light goes out when nothing is on its way to a disk any more.
     this.#panel.stop();
     await this.#plane.close();
+  }
+
+  /** Sessions go on; those over an address that is gone hear nothing more until it comes back. */
+  #listenForInitiators({ iscsi }: Config): void {
+    const portals = this.#iscsi.relisten(iscsi.portals.map((address) => ({ address, port: iscsi.port })));
+    if (portals === undefined) return;
+    this.#iscsiPort = portals[0]?.port ?? 0;
+    this.#started("iscsi", `on ${portals.map(({ address, port }) => `${address}:${port}`).join(", ")}`);
   }
 
   #started(service: string, detail: string): void {
@@ -446,8 +458,4 @@ const THREAD_MEMORY_BYTES = 32 * 1024 * 1024;
 /** One core is left to everything else. */
 function threadsFor(memoryBytes: number): number {
   return Math.max(1, Math.min(availableParallelism() - 1, Math.floor(memoryBytes / THREAD_MEMORY_BYTES)));
-}
-
-function checkNetwork({ network }: Config): void {
-  checkInterface(network, networkInterfaces(), (device) => existsSync(`/sys/class/net/${device}`));
 }

@@ -1,8 +1,10 @@
+import { dirname } from "node:path";
 import { Appliance } from "./appliance.ts";
 import { configOperations } from "./control/config-operations.ts";
 import { entryOperations } from "./control/entry-operations.ts";
 import { identifyOperations } from "./control/identify-operations.ts";
 import { imageOperations } from "./control/image-operations.ts";
+import { networkOperations } from "./control/network-operations.ts";
 import { stateOperations, withNames } from "./control/operations.ts";
 import { ControlServer } from "./control/server.ts";
 import { defaultSocketPath } from "./control/socket-path.ts";
@@ -15,6 +17,7 @@ import type { GoodReading } from "./machine/config-edit.ts";
 import { readConfig } from "./machine/config-file.ts";
 import { watchFile } from "./machine/config-watcher.ts";
 import type { MachineName } from "./machine/identifiers.ts";
+import { NetworkTrial } from "./network-trial.ts";
 import { openDataDisk, whyMissing } from "./state/data-disk.ts";
 import { saveTimelines, Timelines } from "./state/database.ts";
 import { Faults, followFaults } from "./state/faults.ts";
@@ -87,17 +90,20 @@ class Daemon {
       faults: this.#faults,
       database,
       version,
+      runFolder: dirname(this.#options.socket ?? defaultSocketPath()),
       ...(missing !== undefined && { noDataDisk: missing }),
       ...(board !== undefined && { board }),
     });
     const saved = saveTimelines(this.#store, new Timelines(database), (error) => this.#logger.error(`timelines: ${sentence(error)}`));
     const live = new LiveConfig({ reading, appliance, store: this.#store, logger: this.#logger });
+    const network = new NetworkTrial(live);
     for (const missing of appliance.missingFeatures) this.#logger.warn(`this kernel's io_uring lacks ${missing}`);
     const control = new ControlServer({
       path: this.#options.socket ?? defaultSocketPath(),
       operations: withNames({
         ...stateOperations({ store: this.#store, version, machines: () => appliance.machines }),
         ...configOperations(live),
+        ...networkOperations(network),
         ...entryOperations(() => appliance.machinesNow, appliance.diskBoots),
         ...imageOperations(appliance.images, appliance.installs),
         ...volumeOperations({

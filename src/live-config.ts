@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Appliance } from "./appliance.ts";
 import type { ConfigEdited, ConfigWork } from "./control/config-operations.ts";
-import { type ConfigEdit, editConfig, type GoodReading } from "./machine/config-edit.ts";
-import { type ConfigReading, formatNotice, formatProblem, readConfig } from "./machine/config-file.ts";
+import { type ConfigEdit, type EditResult, editConfig, type GoodReading } from "./machine/config-edit.ts";
+import { type ConfigReading, formatNotice, formatProblem, parseConfig, readConfig } from "./machine/config-file.ts";
 import { readConfigText, replaceConfig } from "./machine/config-store.ts";
 import type { Logger } from "./state/log.ts";
 import type { Store } from "./state/store.ts";
@@ -30,9 +30,15 @@ export class LiveConfig implements ConfigWork {
   #queue: Promise<unknown> = this.#ready.promise;
   /** Good or bad; undefined where it could not be put in force, so that the same file is tried again. */
   #lastRead: ConfigReading | undefined;
+  #inForce: GoodReading;
+  /** In force, and not in the file. */
+  #trial: { readonly before: GoodReading; readonly text: string; readonly trialText: string; readonly reading: GoodReading } | undefined;
+  /** Called when what was tried out is kept or gone. */
+  onTrialOver: () => void = () => undefined;
 
   constructor(options: LiveConfigOptions) {
     this.#options = options;
+    this.#inForce = options.reading;
     this.#file = options.reading.file;
     this.#lastRead = options.reading;
   }
@@ -58,7 +64,54 @@ export class LiveConfig implements ConfigWork {
   }
 
   edit(edit: ConfigEdit, expected?: string): Promise<ConfigEdited> {
-    return this.#next(() => this.#edit(edit, expected));
+    return this.#next(() => this.#edit((text) => editConfig(text, this.#file, edit), expected));
+  }
+
+  replace(text: string): Promise<ConfigEdited> {
+    return this.#next(() =>
+      this.#edit(() => {
+        const reading = parseConfig(text, this.#file);
+        return reading.ok ? { ok: true, text, reading } : reading;
+      }),
+    );
+  }
+
+  /** What runs. */
+  get inForce(): GoodReading {
+    return this.#inForce;
+  }
+
+  /** Puts what the file would be after `edit` in force, and leaves the file as it is. Whatever the file says later comes instead of it. */
+  tryOut(edit: ConfigEdit): Promise<void> {
+    return this.#next(async () => {
+      const { file, text } = this.read();
+      const result = editConfig(text, file, edit);
+      if (!result.ok) throw new ConfigRefused(`${result.problems.map(formatProblem).join("\n")}\nNothing was changed.`);
+      const before = this.#inForce;
+      await this.#inForceOrRefused(result.reading);
+      this.#trial = { before, text, trialText: result.text, reading: result.reading };
+    });
+  }
+
+  /** Writes what is tried out into the file. */
+  keepTrial(): Promise<void> {
+    return this.#next(async () => {
+      const trial = this.#trial;
+      if (trial === undefined) throw new ConfigRefused("what was tried out has gone back already");
+      refusing(() => replaceConfig(this.#file, trial.text, trial.trialText));
+      this.#lastRead = trial.reading;
+      this.#loaded(trial.reading);
+    });
+  }
+
+  /** What ran before what is tried out runs again. */
+  endTrial(): Promise<void> {
+    return this.#next(async () => {
+      const trial = this.#trial;
+      if (trial === undefined) return;
+      await this.#inForceOrRefused(trial.before);
+      this.#loaded(trial.before);
+    });
   }
 
   isConnected(machine: string): boolean {
@@ -71,11 +124,20 @@ export class LiveConfig implements ConfigWork {
     return result;
   }
 
+  async #inForceOrRefused(reading: GoodReading): Promise<void> {
+    try {
+      await this.#options.appliance.reload(reading);
+      this.#inForce = reading;
+    } catch (cause) {
+      throw new ConfigRefused(`${sentence(cause)}; nothing was changed`, { cause });
+    }
+  }
+
   /** The file first: after a crash it is what counts. Where it cannot be put in force, it becomes again what it was. */
-  async #edit(edit: ConfigEdit, expected: string | undefined): Promise<ConfigEdited> {
+  async #edit(change: (text: string) => EditResult, expected?: string): Promise<ConfigEdited> {
     const { file, text } = this.read();
     if (expected !== undefined && expected !== text) throw new ConfigRefused(`${file} was changed meanwhile; look at it and try again`);
-    const result = editConfig(text, file, edit);
+    const result = change(text);
     if (!result.ok) throw new ConfigRefused(`${result.problems.map(formatProblem).join("\n")}\nNothing was changed.`);
     refusing(() => replaceConfig(file, text, result.text));
     this.#lastRead = result.reading;
@@ -109,7 +171,12 @@ export class LiveConfig implements ConfigWork {
     }
   }
 
-  #loaded({ config, file, notices }: GoodReading): void {
+  #loaded(reading: GoodReading): void {
+    const { config, file, notices } = reading;
+    this.#inForce = reading;
+    // What the file says is in force: whatever was tried out is over.
+    this.#trial = undefined;
+    this.onTrialOver();
     for (const notice of notices) this.#options.logger.warn(formatNotice(notice));
     this.#options.store.emit({
       type: "config.loaded",

@@ -213,17 +213,17 @@ function start(state: ConsoleState, job: Job): Step {
   return still({ ...state, work, nextId: state.nextId + 1 }, { type: "start", work: work.id, job });
 }
 
-function finished(state: ConsoleState, { message, back: count, open: screen }: Outcome): Step {
+function finished(state: ConsoleState, { message, back: count, next }: Outcome): Step {
   const kind = topPage(state)?.kind;
   const asked = kind === "form" || kind === "paste" ? 1 : 0;
   const left = back({ ...state, message }, count ?? asked);
-  if (screen === undefined) return left;
-  const opened = open(left.state, screen);
-  return { state: opened.state, effects: [...left.effects.filter(({ type }) => type !== "load"), ...opened.effects] };
+  if (next === undefined) return left;
+  const acted = act(left.state, next);
+  return { state: acted.state, effects: [...left.effects, ...acted.effects] };
 }
 
 function handedBack(state: ConsoleState, handover: Handover, code: number): Step {
-  const next = handover.then(code);
+  const next = handover.next(code);
   const { state: after, effects } = typeof next === "string" ? reload({ ...state, message: next }) : start(state, next);
   return { state: after, effects: [{ type: "repaint" }, ...effects] };
 }

@@ -7,6 +7,7 @@ import { plain, wrap } from "./text.ts";
 /** Head, rule and, at the foot, rule, message and keys. */
 const BODY_ROWS: number = ROWS - 5;
 const RULE = "-".repeat(WIDTH);
+const MAX_MESSAGE_ROWS = 6;
 const FIELD_WIDTH = 40;
 /** A list is worth seeing even under a long text. */
 const LEAST_ITEM_ROWS = 8;
@@ -25,11 +26,16 @@ interface Body {
 export function render(state: ConsoleState, nowMs: number): Frame {
   const page = topPage(state);
   const body = state.link.kind === "away" && page?.kind !== "paste" ? awayBody(state.link, nowMs) : bodyOf(state, page);
-  const lines = Array.from({ length: BODY_ROWS }, (_, row) => body.lines[row] ?? "");
   const message = state.work === undefined ? (state.message ?? "") : workLine(state.work.job.title, state.work.progress);
+  // What was refused may take some lines to explain; they cover the end of the page until the next key.
+  const said = message
+    .split("\n")
+    .flatMap((line) => wrap(line, WIDTH))
+    .slice(0, MAX_MESSAGE_ROWS);
+  const lines = Array.from({ length: BODY_ROWS + 1 - said.length }, (_, row) => body.lines[row] ?? "");
   const keys = state.work === undefined ? body.keys : "Esc calls it off";
   const more = body.more === undefined ? "" : `[ ${body.more} ]--`;
-  const rows = [head(state.link, body.title, nowMs), RULE, ...lines, RULE.slice(more.length) + more, message, keys];
+  const rows = [head(state.link, body.title, nowMs), RULE, ...lines, RULE.slice(more.length) + more, ...said, keys];
   const cursor = body.cursor === undefined ? { row: ROWS - 1, column: 0 } : { row: body.cursor.row + 2, column: body.cursor.column };
   return {
     lines: rows.map((line) => plain(line).slice(0, WIDTH).trimEnd()),

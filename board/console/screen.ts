@@ -75,8 +75,8 @@ export interface Outcome {
   readonly message: string;
   /** How many pages to leave: 0 stays; without it, the page that asked for the work, if that was a form. */
   readonly back?: number;
-  /** Opened afterwards. */
-  readonly open?: Screen;
+  /** What comes afterwards by itself. */
+  readonly next?: Action;
 }
 
 /** Lines that go on coming. */
@@ -100,7 +100,7 @@ export interface Handover {
   /** Octets go through as they are: for file transfers. */
   readonly raw?: boolean;
   /** What follows, by how it ended. */
-  readonly then: (code: number) => Job | string;
+  readonly next: (code: number) => Job | string;
 }
 
 /** A form with a single question whose answer must be one word: for what cannot be taken back. */

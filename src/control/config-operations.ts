@@ -15,6 +15,8 @@ export interface ConfigWork {
    * Throws an error whose `code` is ERR_CONFIG_REFUSED, and then neither is changed.
    */
   edit(edit: ConfigEdit, expected?: string): Promise<ConfigEdited>;
+  /** As {@link edit}, with a whole new text. */
+  replace(text: string): Promise<ConfigEdited>;
   isConnected(machine: string): boolean;
 }
 
@@ -54,11 +56,16 @@ export interface ConfigCalls {
   readonly "machine.swap": Call<Forced & { readonly names: readonly [string, string] }>;
   /** Without a path: the whole file. */
   readonly "config.get": Call<{ readonly path?: KeyPath }, ConfigValue>;
+  /** As it was written, to keep a copy of. */
+  readonly "config.text": Call<Readonly<Record<string, never>>, { readonly file: string; readonly text: string }>;
+  readonly "config.replace": Call<{ readonly text: string }>;
   /** A value of null takes the key away. */
   readonly "config.set": Call<{ readonly path: KeyPath; readonly value: unknown; readonly version?: string }>;
 }
 
 const MAX_PATH = 16;
+/** A request carries a megabyte, and JSON makes a text longer. */
+const MAX_TEXT = 768 * 1024;
 const name = z.string().min(1).max(64);
 const force = z.boolean().exactOptional();
 const keys = z.record(z.string().max(64), z.unknown());
@@ -95,6 +102,8 @@ export function configOperations(work: ConfigWork): Operations {
         return { file, version: versionOf(text), value: valueAt(content, input.path ?? []) ?? null };
       }),
     ),
+    "config.text": call(z.strictObject({}), () => told(async () => work.read())),
+    "config.replace": call(z.strictObject({ text: z.string().max(MAX_TEXT) }), ({ text }) => told(() => work.replace(text))),
     "config.set": call(z.strictObject({ path: path.min(1), value: z.unknown(), version: z.string().exactOptional() }), (input) =>
       told(async () => {
         const { file, text } = work.read();

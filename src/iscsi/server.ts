@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
 import type { Ipv4, Iqn, MachineName, VolumeName } from "../machine/identifiers.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { Rack } from "../machine/rack.ts";
@@ -83,6 +84,8 @@ export class IscsiServer {
   readonly #connections = new Map<ConnectionId, Connection>();
   #rack: Rack;
   #portals: readonly Portal[] = [];
+  /** As they were asked for: port 0 is any. */
+  #wanted: IscsiServerParts["portals"] = [];
 
   constructor(parts: IscsiServerParts) {
     this.#parts = parts;
@@ -94,7 +97,33 @@ export class IscsiServer {
 
   /** Opens the portals; throws what the data plane throws. Returns them with the ports that they got. */
   listen(): readonly Portal[] {
-    this.#portals = this.#parts.portals.map(({ address, port }, index) => ({
+    return this.#listen(this.#parts.portals);
+  }
+
+  /**
+   * Opens other portals in the place of those that are open; sessions go on. Undefined where they are the same ones. Where one
+   * cannot be had, it throws what the data plane throws, and those before are open again.
+   */
+  relisten(wanted: IscsiServerParts["portals"]): readonly Portal[] | undefined {
+    if (isDeepStrictEqual(wanted, this.#wanted)) return undefined;
+    const before = this.#wanted;
+    this.#unlisten();
+    try {
+      return this.#listen(wanted);
+    } catch (cause) {
+      this.#unlisten();
+      this.#listen(before);
+      throw cause;
+    }
+  }
+
+  #unlisten(): void {
+    for (const [index] of this.#wanted.entries()) this.#plane.unlisten(index);
+  }
+
+  #listen(wanted: IscsiServerParts["portals"]): readonly Portal[] {
+    this.#wanted = wanted;
+    this.#portals = wanted.map(({ address, port }, index) => ({
       address,
       port: this.#plane.listen(index, address, port),
       tag: index + 1,

@@ -14,7 +14,9 @@ export type ConfigEdit =
   /** The two exchange their MAC addresses: each takes over the other's hardware. */
   | { readonly kind: "machine.swap"; readonly names: readonly [string, string] }
   /** Any key by its path; `null` takes it away. */
-  | { readonly kind: "set"; readonly path: KeyPath; readonly value: unknown };
+  | { readonly kind: "set"; readonly path: KeyPath; readonly value: unknown }
+  /** Several keys that are right only together. */
+  | { readonly kind: "sets"; readonly values: readonly { readonly path: KeyPath; readonly value: unknown }[] };
 
 export type GoodReading = Extract<ConfigReading, { ok: true }>;
 
@@ -92,6 +94,8 @@ function splicesOf(content: unknown, edit: ConfigEdit): readonly Splice[] {
         { path: ["machines", b, "mac"], value: mac(a) },
       ];
     }
+    case "sets":
+      return edit.values.map(({ path, value }) => ({ path, value: value ?? undefined }));
     default:
       return [{ path: edit.path, value: edit.value ?? undefined }];
   }

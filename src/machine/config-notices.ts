@@ -17,7 +17,6 @@ interface Unused {
 
 /** Keys that are read and checked, and that nothing acts upon yet. */
 const NOT_YET_USED: readonly Unused[] = [
-  { path: ["network", "manage"], when: [true] },
   { path: ["dhcp", "unknown"], when: ["pending"] },
   { path: ["tftp", "upload"] },
 ];

@@ -18,7 +18,7 @@ type Link = { readonly up: true; readonly speedMbps?: number } | { readonly up: 
 
 /** Tells when the cable of an interface comes and goes: `link.up` or `link.down` at the start and at each change. */
 export class LinkWatcher {
-  readonly #device: string;
+  readonly device: string;
   readonly #emit: Emit;
   readonly #folder: string;
   readonly #present: () => Readonly<Record<string, unknown>>;
@@ -26,7 +26,7 @@ export class LinkWatcher {
   #timer: NodeJS.Timeout | undefined;
 
   constructor(device: string, options: LinkWatcherOptions) {
-    this.#device = device;
+    this.device = device;
     this.#emit = options.emit;
     this.#folder = options.folder ?? "/sys/class/net";
     this.#present = options.present ?? networkInterfaces;
@@ -49,8 +49,8 @@ export class LinkWatcher {
     const link = await this.#read();
     if (link.up === this.#told) return;
     this.#told = link.up;
-    if (!link.up) return this.#emit({ type: "link.down", interface: this.#device, reason: link.reason });
-    this.#emit({ type: "link.up", interface: this.#device, ...(link.speedMbps !== undefined && { speedMbps: link.speedMbps }) });
+    if (!link.up) return this.#emit({ type: "link.down", interface: this.device, reason: link.reason });
+    this.#emit({ type: "link.up", interface: this.device, ...(link.speedMbps !== undefined && { speedMbps: link.speedMbps }) });
   }
 
   async #read(): Promise<Link> {
@@ -61,17 +61,17 @@ export class LinkWatcher {
     }
     if (carrier === "0") return { up: false, reason: "no cable, or what is at its other end is off" };
     // Within a network namespace of somebody else's sysfs; and whatever has no carrier to tell of.
-    if (this.#device in this.#present()) return { up: true };
+    if (this.device in this.#present()) return { up: true };
     // Reading the carrier of an interface that is down is an error of its own (EINVAL).
     if ((await this.#attribute("ifindex")) !== undefined) {
-      return { up: false, reason: `it is switched off: ip link set ${this.#device} up` };
+      return { up: false, reason: `it is switched off: ip link set ${this.device} up` };
     }
     return { up: false, reason: "there is no such interface" };
   }
 
   async #attribute(name: string): Promise<string | undefined> {
     try {
-      return (await readFile(join(this.#folder, this.#device, name), "utf8")).trim();
+      return (await readFile(join(this.#folder, this.device, name), "utf8")).trim();
     } catch {
       return undefined;
     }

@@ -79,8 +79,7 @@ describe("rackboot check", () => {
       "
     `);
     expect(err).toMatchInlineSnapshot(`
-      "note: good.yaml:1:61: network.manage: true is accepted but not yet used
-      note: good.yaml:6:3: machine tlon gets no address: it has no reservation, and there is no dhcp.range
+      "note: good.yaml:6:3: machine tlon gets no address: it has no reservation, and there is no dhcp.range
       "
     `);
   });

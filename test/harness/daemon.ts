@@ -84,6 +84,11 @@ export class Daemon {
     return this.#process.stop();
   }
 
+  /** As a crash does it. */
+  kill(): Promise<Exit> {
+    return this.#process.stop("SIGKILL");
+  }
+
   async #ready(): Promise<boolean> {
     try {
       return (await this.status()).state.daemon.phase === "ready";

@@ -1,13 +1,20 @@
+import { ControlError } from "../../../src/control/errors.ts";
 import type { StatusReport } from "../../../src/control/operations.ts";
 import { standingFaults } from "../../../src/state/faults.ts";
 import { type MachineStatus, machineStatus } from "../../../src/state/state.ts";
 import { age } from "../../../src/state/words.ts";
-import type { Item, Screen } from "../screen.ts";
+import type { Daemon, Item, Screen } from "../screen.ts";
 import { alarmsScreen } from "./alarms.ts";
+import { backupScreen } from "./backup.ts";
+import { diskScreen } from "./disk.ts";
 import { logFollow } from "./logs.ts";
 import { machinesScreen } from "./machines.ts";
+import { networkScreen } from "./network.ts";
 import { poolSentence, statusScreen } from "./status.ts";
+import { endScreen, passwordJob, shellJob, timeScreen } from "./system.ts";
+import { updateScreen } from "./update.ts";
 import { volumesScreen } from "./volumes.ts";
+import { welcomeView } from "./wizard.ts";
 
 const LIVE_MS = 2000;
 
@@ -16,18 +23,42 @@ const MENU: readonly Item[] = [
   { label: "Status", action: { kind: "open", screen: statusScreen } },
   { label: "Machines", action: { kind: "open", screen: machinesScreen } },
   { label: "Volumes and snapshots", needs: ["volume.list"], action: { kind: "open", screen: volumesScreen } },
+  { label: "Network", needs: ["network.show"], action: { kind: "open", screen: networkScreen } },
+  { label: "Data disk", needs: ["system.disks"], action: { kind: "open", screen: diskScreen } },
   { label: "Alarms", action: { kind: "open", screen: alarmsScreen } },
   { label: "Log", needs: ["events"], action: { kind: "follow", follow: logFollow } },
+  { label: "Update and roll back", needs: ["update.status"], action: { kind: "open", screen: updateScreen } },
+  { label: "Back up and restore", needs: ["config.text"], action: { kind: "open", screen: backupScreen } },
+  { label: "Time", needs: ["system.time"], action: { kind: "open", screen: timeScreen } },
+  { label: "Password", needs: ["system.password.set"], action: { kind: "run", job: passwordJob } },
+  { label: "Reboot", needs: ["system.reboot"], action: { kind: "open", screen: endScreen("reboot") } },
+  { label: "Shut down", needs: ["system.shutdown"], action: { kind: "open", screen: endScreen("shutdown") } },
 ];
 
-/** `own`: it is a person's own terminal, which has a shell already. */
+const LEAVE: Item = { label: "Leave", action: { kind: "leave" } };
+const SHELL: Item = { label: "Shell", needs: ["system.password"], action: { kind: "run", job: shellJob } };
+
+/** `own`: it is a person's own terminal, which has a shell already, and may be that of a machine that is no appliance. */
 export function homeScreen(own: boolean): Screen {
-  const items: readonly Item[] = own ? [...MENU, { label: "Leave", action: { kind: "leave" } }] : MENU;
-  return {
-    title: "rackboot",
+  const menu: Screen = {
+    title: "Menu",
     everyMs: LIVE_MS,
-    load: async (daemon, signal) => ({ lines: homeLines(await daemon.call("status", {}, signal)), items }),
+    load: async (daemon, signal) => {
+      return { lines: homeLines(await daemon.call("status", {}, signal)), items: [...MENU, own ? LEAVE : SHELL] };
+    },
   };
+  if (own) return menu;
+  return { ...menu, load: async (daemon, signal) => ((await isNew(daemon, signal)) ? welcomeView(menu) : menu.load(daemon, signal)) };
+}
+
+/** An appliance without a password was never set up. */
+async function isNew(daemon: Daemon, signal: AbortSignal): Promise<boolean> {
+  try {
+    return !(await daemon.call("system.password", {}, signal)).isSet;
+  } catch (error) {
+    if (error instanceof ControlError && error.code !== "ERR_CONTROL_UNREACHABLE") return false;
+    throw error;
+  }
 }
 
 /** How it is, in three lines. */

@@ -1,0 +1,50 @@
+import { existsSync } from "node:fs";
+import { networkInterfaces } from "node:os";
+import { join } from "node:path";
+import { deviceOf, type NetworkConfig } from "../machine/config.ts";
+import type { Emit } from "../state/events.ts";
+import type { Faults } from "../state/faults.ts";
+import { checkInterface } from "./interface.ts";
+import { LinkWatcher } from "./link.ts";
+import { ManagedNetwork } from "./manage.ts";
+
+export interface RackNetworkOptions {
+  /** On a file system that ends with the power. */
+  readonly runFolder: string;
+  readonly emit: Emit;
+  readonly faults: Faults;
+}
+
+/** The interface that faces the rack: its address where that is ours to set, a look at what it has where not, its cable. */
+export class RackNetwork {
+  readonly #options: RackNetworkOptions;
+  readonly #managed: ManagedNetwork;
+  #link: LinkWatcher | undefined;
+
+  constructor(options: RackNetworkOptions) {
+    this.#options = options;
+    this.#managed = new ManagedNetwork({ record: join(options.runFolder, "network.json") });
+  }
+
+  /** The address is there afterwards, beside those before. Throws {@link NetworkError}. */
+  async take(network: NetworkConfig): Promise<void> {
+    await this.#managed.ensure(network);
+    checkInterface(network, networkInterfaces(), (device) => existsSync(`/sys/class/net/${device}`));
+  }
+
+  /** Lets go of every other address that was set here, also by a daemon that was killed; its cable is what is watched. */
+  async settle(network: NetworkConfig): Promise<void> {
+    await this.#managed.retire(network);
+    const device = deviceOf(network);
+    if (this.#link?.device === device) return;
+    if (this.#link !== undefined) this.#options.faults.clear("no-link", this.#link.device);
+    this.#link?.stop();
+    this.#link = new LinkWatcher(device, { emit: this.#options.emit });
+    this.#link.start();
+  }
+
+  stop(): void {
+    this.#link?.stop();
+    this.#link = undefined;
+  }
+}
