@@ -140,7 +140,7 @@ export function step(state: ConsoleState, event: ConsoleEvent): Step {
     case "done":
       return state.work?.id === event.work ? finished(withoutWork(state), event.outcome) : still(state);
     case "failed":
-      return state.work?.id === event.work ? reload({ ...withoutWork(state), message: event.reason }) : still(state);
+      return state.work?.id === event.work ? failed({ ...withoutWork(state), message: event.reason }) : still(state);
     case "link":
       return linked(state, event.link);
     case "handedBack":
@@ -220,6 +220,11 @@ function finished(state: ConsoleState, { message, back: count, next }: Outcome):
   if (next === undefined) return left;
   const acted = act(left.state, next);
   return { state: acted.state, effects: [...left.effects, ...acted.effects] };
+}
+
+/** A form waits to be corrected; a text that was pasted is pasted anew. */
+function failed(state: ConsoleState): Step {
+  return topPage(state)?.kind === "paste" ? back(state, 1) : reload(state);
 }
 
 function handedBack(state: ConsoleState, handover: Handover, code: number): Step {

@@ -109,7 +109,8 @@ function screenBody(page: ScreenState, link: Link, hasBack: boolean): Body {
     return { title: screen.title, lines, keys: "Esc goes back" };
   }
   const stale = problem === undefined ? [] : [`Not up to date: ${problem}`];
-  const text = [...stale, ...view.lines];
+  // Tables are cut at the edge, sentences are not.
+  const text = [...stale, ...view.lines].flatMap((line) => (line.startsWith(" ") ? [line] : wrap(line, WIDTH)));
   const { items } = view;
   const gap = items.length > 0 && text.length > 0 ? 1 : 0;
   const itemRows = Math.min(items.length, Math.max(BODY_ROWS - text.length - gap, LEAST_ITEM_ROWS));
@@ -146,7 +147,7 @@ function itemLine(item: Item, index: number, selected: number, link: Link): stri
 
 function formBody({ form, answers, at, problem }: FormState): Body {
   const width = Math.max(...form.fields.map(({ label }) => label.length));
-  const lines = [...form.lines.map((line) => `  ${line}`), ""];
+  const lines = [...form.lines.flatMap((line) => (line.startsWith(" ") ? [line] : wrap(line, WIDTH - 2))).map((line) => `  ${line}`), ""];
   let cursor = { row: 0, column: 0 };
   for (const [index, field] of form.fields.entries()) {
     const here = index === at;

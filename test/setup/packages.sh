@@ -11,7 +11,7 @@ declare -A GROUPS_OF=(
     libiscsi-bin qemu-utils qemu-block-extra tgt istgt fio
     tftp-hpa atftp ipxe tcpdump dnsmasq-base isc-dhcp-client busybox openssl
     rauc dbus genimage squashfs-tools
-    xfsprogs btrfs-progs dosfstools mtools xorriso cpio bzip2 lz4 xz-utils zstd
+    xfsprogs btrfs-progs dosfstools mtools socat xorriso cpio bzip2 lz4 xz-utils zstd
   "
 )
 [[ ${1:-} == --help ]] && { sed -n '2,3p' "$0" | cut -c3-; exit 0; }

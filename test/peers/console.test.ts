@@ -1,0 +1,199 @@
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Readable, Writable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Terminal } from "@xterm/headless";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { screenOf } from "../board/console/emulator.ts";
+import { Daemon, RACKBOOT } from "../harness/daemon.ts";
+import { NetworkNamespace } from "../harness/netns.ts";
+import type { BackgroundProcess } from "../harness/process.ts";
+import { Resources } from "../harness/resources.ts";
+
+const SOON_MS = 20_000;
+const RACK = `network: { interface: lo, address: 127.0.0.1/8 }
+dhcp: { mode: "off" }
+tftp: { port: 0 }
+http: { port: 0 }
+iscsi: { port: 0 }
+storage: { path: ./data }
+volumes: { golden: { size: 40G } }
+machines:
+  uqbar: { mac: 52:54:00:16:00:10, address: 127.0.0.16, disks: [golden] }
+`;
+
+/** A serial cable between a pty and a terminal at which a person sits. */
+class Cable {
+  readonly #terminal = new Terminal({ cols: 80, rows: 24, allowProposedApi: true });
+  readonly #socat: ChildProcessByStdio<Writable, Readable, null>;
+  readonly #ended: Promise<unknown>;
+
+  constructor(resources: Resources, device: string) {
+    const args = ["--pdeathsig", "KILL", "--", "socat", "STDIO", `PTY,link=${device},raw,echo=0`];
+    this.#socat = spawn("setpriv", args, { stdio: ["pipe", "pipe", "ignore"] });
+    this.#ended = once(this.#socat, "exit");
+    this.#socat.stdin.on("error", () => undefined);
+    this.#socat.stdout.on("data", (octets: Buffer) => this.#terminal.write(octets));
+    resources.defer("cable", () => this.pull());
+  }
+
+  type(text: string): void {
+    this.#socat.stdin.write(text, "latin1");
+  }
+
+  get screen(): string {
+    return screenOf(this.#terminal).join("\n");
+  }
+
+  async shows(wanted: RegExp): Promise<void> {
+    const deadline = Date.now() + SOON_MS;
+    while (!wanted.test(this.screen)) {
+      if (Date.now() > deadline) throw new Error(`The terminal does not show ${wanted}:\n${this.screen}`);
+      await sleep(50);
+    }
+  }
+
+  /** Nothing goes either way. */
+  stall(): void {
+    this.#socat.kill("SIGSTOP");
+  }
+
+  goOn(): void {
+    this.#socat.kill("SIGCONT");
+  }
+
+  /** The pty is gone, as an adapter that is unplugged. */
+  async pull(): Promise<void> {
+    this.goOn();
+    this.#socat.kill("SIGTERM");
+    await this.#ended;
+  }
+}
+
+let resources: Resources;
+let namespace: NetworkNamespace;
+let folder: string;
+let device: string;
+let files: { readonly config: string; readonly socket: string };
+
+beforeEach(async () => {
+  resources = new Resources();
+  folder = mkdtempSync(join(tmpdir(), "rackboot-console-"));
+  resources.defer("folder", () => rmSync(folder, { recursive: true }));
+  files = { config: join(folder, "rackboot.yaml"), socket: join(folder, "control.sock") };
+  device = join(folder, "tty");
+  writeFileSync(files.config, RACK);
+  namespace = await NetworkNamespace.create(resources);
+});
+afterEach(() => resources.close());
+
+function startConsole(): BackgroundProcess {
+  const command = [
+    process.execPath,
+    "--no-warnings",
+    RACKBOOT,
+    "console",
+    "--device",
+    device,
+    "--socket",
+    files.socket,
+    "--login",
+    "/bin/sh",
+  ];
+  return namespace.start(resources, command);
+}
+
+describe("a person at the serial line", () => {
+  it("adds a machine, deletes nothing by half a word, and makes a volume, over a line with noise", async () => {
+    await Daemon.start(resources, namespace, files);
+    const cable = new Cable(resources, device);
+    startConsole();
+    await cable.shows(/ > +1 {2}Status/);
+    cable.type("\u00ff\u0080\u001b[9;9;9zgarbage");
+    cable.type("2\r");
+    await cable.shows(/^Machines/);
+    cable.type("1\r");
+    await cable.shows(/^Add a machine/);
+    cable.type("tlon\r52:54:00:16:00:11\r127.0.0.17\r\u001b[C\r\rgolden\r");
+    await cable.shows(/tlon is added/);
+    expect(readFileSync(files.config, "utf8")).toMatch(/tlon:\s*\n?.*52:54:00:16:00:11/s);
+    cable.type("\u001b");
+    await cable.shows(/Machines: 2,/);
+    cable.type("3\r");
+    await cable.shows(/Create a volume/);
+    cable.type("1\rscratch\r\u00152G\r");
+    await cable.shows(/scratch is created, 2G/);
+    cable.type("\u001bOB\u001bOB\r");
+    await cable.shows(/^Volume /);
+  });
+
+  it("sees the menu again after the cable was out, without a restart", async () => {
+    await Daemon.start(resources, namespace, files);
+    const first = new Cable(resources, device);
+    const running = startConsole();
+    await first.shows(/ > +1 {2}Status/);
+    first.type("3\r");
+    await first.shows(/Create a volume/);
+    await first.pull();
+    await running.output.waitFor(/console: .*tty/, SOON_MS);
+    const second = new Cable(resources, device);
+    await second.shows(/^Menu.* 1 {2}Status/s);
+    expect(running.running).toBe(true);
+  });
+
+  it("is told when the daemon has gone, gets a login then, and the menu when it is back", async () => {
+    const daemon = await Daemon.start(resources, namespace, files);
+    const cable = new Cable(resources, device);
+    startConsole();
+    await cable.shows(/ > +1 {2}Status/);
+    await daemon.kill();
+    await cable.shows(/THE DAEMON DOES NOT ANSWER/);
+    cable.type("\u0003");
+    await cable.shows(/Log in; when you log out/);
+    cable.type("echo $((6 * 7)) is the answer\r");
+    await cable.shows(/42 is the answer/);
+    cable.type("exit\r");
+    await cable.shows(/THE DAEMON DOES NOT ANSWER/);
+    await Daemon.start(resources, namespace, files);
+    await cable.shows(/ > +1 {2}Status/);
+  });
+
+  it("restores a configuration by pasting it; a bad one is explained and changes nothing", async () => {
+    await Daemon.start(resources, namespace, files);
+    const cable = new Cable(resources, device);
+    startConsole();
+    await cable.shows(/ > +1 {2}Status/);
+    cable.type("9\r");
+    await cable.shows(/^Back up and restore/);
+    cable.type("3\r");
+    await cable.shows(/Paste the whole/);
+    cable.type(`${RACK.replace("golden: { size: 40G }", "golden: { size: much }").replaceAll("\n", "\r")}.\r`);
+    await cable.shows(/^Back up and restore.*size: found\s+much/s);
+    expect(readFileSync(files.config, "utf8")).toBe(RACK);
+    cable.type("3\r");
+    await cable.shows(/Paste the whole/);
+    cable.type(`${RACK.replaceAll("uqbar", "orbis").replaceAll("\n", "\r")}.\r`);
+    await cable.shows(/The configuration is in force/);
+    expect(readFileSync(files.config, "utf8")).toBe(RACK.replaceAll("uqbar", "orbis"));
+  });
+});
+
+describe("a terminal that takes nothing", () => {
+  it("holds nobody up: the daemon answers, the console stays small, and the page is whole when it reads again", async () => {
+    const daemon = await Daemon.start(resources, namespace, files);
+    const cable = new Cable(resources, device);
+    const running = startConsole();
+    await cable.shows(/ > +1 {2}Status/);
+    cable.stall();
+    for (let index = 0; index < 200; index++) cable.type("\f\u001b[B\u001b[A");
+    await sleep(3000);
+    expect((await daemon.status()).state.daemon.phase).toBe("ready");
+    expect(running.running).toBe(true);
+    cable.goOn();
+    cable.type("1\r");
+    await cable.shows(/^Status/);
+  });
+});
