@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { availableParallelism } from "node:os";
 import type { DatabaseSync } from "node:sqlite";
 import { Panel } from "../board/panel.ts";
 import { openUpdates } from "../board/update/open.ts";
@@ -32,6 +31,7 @@ import type { Machine } from "./machine/machine.ts";
 import { Rack } from "./machine/rack.ts";
 import type { ChapSecrets, Secrets } from "./machine/secrets.ts";
 import { type DataPlane, openDataPlane } from "./native/data-plane.ts";
+import { dataThreads } from "./native/threads.ts";
 import { RackNetwork } from "./network/rack-network.ts";
 import { followBoots } from "./state/boot-events.ts";
 import { Timelines } from "./state/database.ts";
@@ -126,7 +126,7 @@ export class Appliance {
     const monotonicMs = (): number => performance.now();
 
     this.#plane = openDataPlane({
-      threads: config.iscsi.threads === 0 ? threadsFor(config.iscsi.memoryBytes) : config.iscsi.threads,
+      threads: dataThreads(config.iscsi),
       memoryBytes: config.iscsi.memoryBytes,
       onEvents: (events) => this.#iscsi.handle(events),
     });
@@ -450,12 +450,4 @@ export class Appliance {
 
 function volumesOf({ storage, volumes, machines }: Config): VolumeStoreSettings {
   return { storage: storage.path, volumes, machines };
-}
-
-/** Buffers are each thread's own: with less than this, a few peers that have gone could hold all of a thread's. */
-const THREAD_MEMORY_BYTES = 32 * 1024 * 1024;
-
-/** One core is left to everything else. */
-function threadsFor(memoryBytes: number): number {
-  return Math.max(1, Math.min(availableParallelism() - 1, Math.floor(memoryBytes / THREAD_MEMORY_BYTES)));
 }

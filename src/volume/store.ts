@@ -1,4 +1,4 @@
-import { createHash, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { VolumeConfig } from "../machine/config.ts";
@@ -12,6 +12,7 @@ import { Clones } from "./clones.ts";
 import { createSparse, fileBytes } from "./copy.ts";
 import { explained, VolumeError } from "./error.ts";
 import { writeJson } from "./files.ts";
+import { identity } from "./identity.ts";
 import { DISK_FILE, diskPath, parseOrigin, VOLUME_FILE, type VolumeRecord, volumeFolder } from "./layout.ts";
 import { Library } from "./library.ts";
 import { type Serving, Snapshots } from "./snapshots.ts";
@@ -394,11 +395,4 @@ const SOFT_THRESHOLD_REACHED = [0x38, 0x07] as const;
 
 function sameVolume(left: VolumeConfig, right: VolumeConfig): boolean {
   return JSON.stringify(left) === JSON.stringify(right);
-}
-
-function identity(uuid: string, serial: string | undefined): { serial: string; naa: Uint8Array } {
-  const digest = createHash("sha256").update(`rackboot volume ${uuid}`).digest();
-  const naa = Uint8Array.from(digest.subarray(0, 8));
-  naa[0] = 0x30 | ((naa[0] ?? 0) & 0x0f);
-  return { serial: serial ?? uuid.replaceAll("-", "").slice(0, 20), naa };
 }
