@@ -1,15 +1,16 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
-import type { Ipv4, Iqn, MachineName, VolumeName } from "../machine/identifiers.ts";
+import type { Ipv4, MachineName, VolumeName } from "../machine/identifiers.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { Rack } from "../machine/rack.ts";
 import type { ChapSecrets } from "../machine/secrets.ts";
 import type { CloseReason, ConnectionId, DataPlane, DataPlaneEvent, LunMapping, VolumeId } from "../native/data-plane.ts";
-import type { Nexus as ScsiNexus } from "../scsi/reservations.ts";
 import type { Emit, StateEvent } from "../state/events.ts";
 import { ShortInputError } from "../wire/reader.ts";
+import type { Connection, FullFeature, Phase } from "./connection.ts";
 import { type Portal, portalsSeenFrom } from "./discovery.ts";
-import { type Identity, type LoginDone, type LoginState, type LoginStep, NEW_LOGIN, refuse, step } from "./login.ts";
+import { type Identity, type LoginDone, type LoginStep, NEW_LOGIN, refuse, step } from "./login.ts";
+import { LoginPace } from "./login-pace.ts";
 import { decodeLoginRequest, encodeLoginResponse, LOGIN_STATUS, type LoginRequest } from "./login-pdu.ts";
 import { closing, keepsAccess, nexusOf, type SessionFacts, sameLuns, scsiNexus } from "./nexus.ts";
 import {
@@ -25,7 +26,7 @@ import {
 } from "./pdu.ts";
 import type { ReservationStore } from "./reservation-store.ts";
 import { SessionTable } from "./sessions.ts";
-import { IDLE_TEXT, type TextState, textStep } from "./text-exchange.ts";
+import { IDLE_TEXT, textStep } from "./text-exchange.ts";
 import { type ServedUnit, type ServedVolumes, Units, type Viewer } from "./units.ts";
 
 /** Connections that have not logged in yet; more than a rack that powers on at once ever has. */
@@ -47,31 +48,6 @@ export interface IscsiServerParts {
   readonly emit: Emit;
 }
 
-interface FullFeature {
-  readonly kind: "full-feature";
-  readonly initiator: Iqn;
-  machine: Machine | undefined;
-  /** Absent in a discovery session, which has no commands. */
-  readonly nexus: ScsiNexus | undefined;
-  luns: readonly LunMapping[];
-  text: TextState;
-  readonly maxDataLength: number;
-}
-
-type Phase =
-  | { readonly kind: "login"; readonly state: LoginState }
-  | { readonly kind: "admitting" }
-  | FullFeature
-  | { readonly kind: "ending" };
-
-interface Connection {
-  readonly id: ConnectionId;
-  readonly peer: string;
-  /** The portal that it came through, as the initiator reached it. */
-  readonly portal: Portal;
-  phase: Phase;
-}
-
 /**
  * The iSCSI target: what the data plane passes up is answered here. It owns no socket and no payload. Construct it, hand
  * {@link handle} to the data plane as `onEvents`, then {@link listen}.
@@ -82,6 +58,7 @@ export class IscsiServer {
   readonly #sessions: SessionTable;
   readonly #units: Units;
   readonly #connections = new Map<ConnectionId, Connection>();
+  readonly #pace = new LoginPace();
   #rack: Rack;
   #portals: readonly Portal[] = [];
   /** As they were asked for: port 0 is any. */
@@ -184,9 +161,14 @@ export class IscsiServer {
 
   #accepted(event: Extract<DataPlaneEvent, { type: "accepted" }>): void {
     const portal: Portal = { address: event.localAddress, port: event.localPort, tag: event.portal + 1 };
-    const peer = `${event.peerAddress}:${event.peerPort}`;
+    const address = event.peerAddress;
+    const peer = `${address}:${event.peerPort}`;
     const pending = [...this.#connections.values()].filter(({ phase }) => phase.kind === "login").length;
-    this.#connections.set(event.connection, { id: event.connection, peer, portal, phase: { kind: "login", state: NEW_LOGIN } });
+    this.#connections.set(event.connection, { id: event.connection, address, peer, portal, phase: { kind: "login", state: NEW_LOGIN } });
+    if (!this.#pace.mayTry(address)) {
+      this.#end(event.connection, "earlier logins from this address wait for their refusals");
+      return;
+    }
     if (pending < MAX_PENDING_LOGINS) return;
     this.#parts.emit({ type: "iscsi.refused", peer, reason: `${MAX_PENDING_LOGINS} logins are under way` });
     this.#end(event.connection, "too many logins are under way");
@@ -226,7 +208,25 @@ export class IscsiServer {
       return;
     }
     connection.phase = { kind: "login", state: result.state };
-    this.#answerLogin(connection, result);
+    if (result.answer.response.status === LOGIN_STATUS.authenticationFailure) this.#refuseInTime(connection, result);
+    else this.#answerLogin(connection, result);
+  }
+
+  #refuseInTime(connection: Connection, result: LoginStep): void {
+    const { id, address } = connection;
+    const { delayMs, began } = this.#pace.failed(address, performance.now());
+    if (began !== undefined) this.#parts.emit({ type: "iscsi.slowed", peer: address, failures: began });
+    if (delayMs === 0) {
+      this.#answerLogin(connection, result);
+      return;
+    }
+    // Nobody waits for it but this peer: it counts as a login that is over.
+    connection.phase = { kind: "ending" };
+    const answer = (): void => {
+      this.#pace.released(address);
+      if (this.#connections.has(id)) this.#answerLogin(connection, result);
+    };
+    setTimeout(answer, delayMs).unref();
   }
 
   #answerLogin(connection: Connection, { answer, refusal }: LoginStep): void {

@@ -96,6 +96,8 @@ export type StateEvent =
       readonly peer: string;
       readonly reason: string;
     })
+  /** An address failed to authenticate again and again; from now on it is refused late. */
+  | { readonly type: "iscsi.slowed"; readonly peer: string; readonly failures: number }
   | (Who & { readonly type: "iscsi.firstRead"; readonly connection: number })
   | (Who & { readonly type: "iscsi.closed"; readonly connection: number; readonly reason: string })
   // Disks.

@@ -76,6 +76,7 @@ const LINES: Lines = {
   "iscsi.refused": warn((event) => {
     return `${event.machine ?? event.initiator ?? event.peer} may not log in${event.target === undefined ? "" : ` to ${event.target}`}: ${event.reason}`;
   }),
+  "iscsi.slowed": warn((event) => `${event.peer} did not authenticate ${event.failures} times: it is refused late from now on`),
   "iscsi.firstRead": info((event) => `${event.machine ?? `connection ${event.connection}`} reads its disk`),
   "iscsi.closed": info((event) => `${event.machine ?? `connection ${event.connection}`} is disconnected: ${event.reason}`),
   "volume.opened": info((event) => `volume ${event.volume} is open (${formatSize(event.sizeBytes)})`),

@@ -130,6 +130,7 @@ function change(state: State, event: TimedEvent): State {
     case "file.refused":
     case "iscsi.discovery":
     case "iscsi.refused":
+    case "iscsi.slowed":
     case "peer.malformed":
     case "service.slipped":
     case "panel.pressed":

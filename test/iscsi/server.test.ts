@@ -1,5 +1,6 @@
 import { DatabaseSync } from "node:sqlite";
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { FREE_FAILURES, LONGEST_DELAY_MS, MAX_HELD_REFUSALS } from "../../src/iscsi/login-pace.ts";
 import { LOGIN_STATUS } from "../../src/iscsi/login-pdu.ts";
 import { decodeTextResponse, encodeTextRequest, NO_TAG, OPCODE, opcodeOf } from "../../src/iscsi/pdu.ts";
 import { ReservationStore } from "../../src/iscsi/reservation-store.ts";
@@ -65,8 +66,8 @@ class Bench {
   }
 
   /** Connects and sends the one request of a dracut boot. */
-  async login(name: string, isid?: string, pairs: TextPairs = dracutKeys(name)): Promise<ConnectionId> {
-    const connection = this.plane.accept();
+  async login(name: string, isid?: string, pairs: TextPairs = dracutKeys(name), from?: string): Promise<ConnectionId> {
+    const connection = this.plane.accept(0, from);
     const { header, data } = loginPdu(isid === undefined ? {} : { isid }, pairs);
     this.plane.receive(connection, header, data);
     await turn();
@@ -290,5 +291,45 @@ describe("the end of things", () => {
     expect(opcodeOf(bench.plane.sent.at(-1)?.header ?? new Uint8Array(1))).toBe(OPCODE.asyncMessage);
     expect(bench.plane.listening.size).toBe(0);
     expect(bench.told("iscsi.closed")).toMatchObject([{ connection, reason: "dropped: the daemon is stopping" }]);
+  });
+});
+
+describe("guessing CHAP secrets", () => {
+  const GUESSER = "172.16.0.99";
+  const guess = (bench: Bench): Promise<ConnectionId> => bench.login("guarded", undefined, dracutKeys("guarded"), GUESSER);
+  afterEach(() => void vi.useRealTimers());
+
+  it("is answered later and later, is told once, and keeps nobody else waiting", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const bench = new Bench([UQBAR, machine("guarded", { chap: true })]);
+    for (let i = 0; i < FREE_FAILURES; i++) {
+      expect(bench.lastAnswerTo(await guess(bench)).response.status).toBe(LOGIN_STATUS.authenticationFailure);
+    }
+    const held: ConnectionId[] = [];
+    for (let i = 0; i < MAX_HELD_REFUSALS; i++) held.push(await guess(bench));
+    expect(bench.plane.sent.filter(({ connection }) => held.includes(connection))).toEqual([]);
+    const refused = await guess(bench);
+    expect(bench.plane.sent.some(({ connection }) => connection === refused)).toBe(false);
+    expect(bench.told("iscsi.slowed")).toEqual([{ type: "iscsi.slowed", peer: GUESSER, failures: FREE_FAILURES + 1 }]);
+
+    expect(bench.lastAnswerTo(await bench.login("uqbar")).response.status).toBe(LOGIN_STATUS.success);
+    const honest = await bench.login("guarded");
+    expect(bench.lastAnswerTo(honest).response.status).toBe(LOGIN_STATUS.authenticationFailure);
+
+    vi.advanceTimersByTime(1_000);
+    expect(held.map((connection) => bench.plane.sent.some((pdu) => pdu.connection === connection))).toEqual([true, false, false, false]);
+    vi.advanceTimersByTime(LONGEST_DELAY_MS);
+    for (const connection of held) expect(bench.lastAnswerTo(connection).response.status).toBe(LOGIN_STATUS.authenticationFailure);
+    expect(bench.told("iscsi.refused")).toHaveLength(FREE_FAILURES + MAX_HELD_REFUSALS + 1);
+  });
+
+  it("costs a guesser that hangs up nothing but its own connection", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const bench = new Bench([machine("guarded", { chap: true })]);
+    for (let i = 0; i < FREE_FAILURES; i++) await guess(bench);
+    const impatient = await guess(bench);
+    bench.plane.hangUp(impatient);
+    vi.advanceTimersByTime(LONGEST_DELAY_MS);
+    expect(bench.plane.sent.some(({ connection }) => connection === impatient)).toBe(false);
   });
 });
