@@ -1,6 +1,6 @@
 // libFuzzer target: the framer and a session in the full-feature phase, with a volume in memory. An input is a row of steps: a PDU
 // (of which the fuzzer chooses every octet, though CmdSN and tags may be put right, so that it gets anywhere), I/O that completes
-// late, replies that go out, answers from above, resets by other sessions.
+// late, replies that go out, answers from above, resets and reservations by other sessions.
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -211,6 +211,13 @@ class Host final : public SessionHost, public BlockIo, public PduSink {
     }
   }
 
+  /// As the control plane does when a reservation changes: what is denied, and whether this session is exempt.
+  void reserve(uint8_t how) {
+    view_->access.denied = static_cast<Denied>(how & 3);
+    view_->access.exempt.clear();
+    if (how & 4) view_->access.exempt.push_back(1);
+  }
+
   void step() {
     const uint8_t how = input_.octet();
     switch (how & 7) {
@@ -221,6 +228,7 @@ class Host final : public SessionHost, public BlockIo, public PduSink {
       case 4:
         late_ = how & 8;
         fail_ = how & 16 ? EIO : how & 32 ? ENOSPC : 0;
+        if (how & 64) reserve(input_.octet());
         if (!pending_.empty()) completeIo();
         return;
       case 5: return drain();

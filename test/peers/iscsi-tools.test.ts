@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { diskPath } from "../../src/volume/layout.ts";
@@ -7,6 +7,7 @@ import { run, runOrThrow } from "../harness/process.ts";
 import { Resources } from "../harness/resources.ts";
 import { disk, PeerTarget, volumeOf } from "./iscsi-target.ts";
 
+const MEBI = 1048576;
 const SECRETS = { user: "uqbar", secret: "tlon-orbis-tertius", mutual: { user: "rack", secret: "hlor-u-fang-axaxaxas" } };
 const DISKS = [
   { machine: "uqbar", config: disk() },
@@ -97,5 +98,25 @@ describe("QEMU's iSCSI driver", () => {
     const script = ["-c", "write -f -P 0x5a 1M 64k", "-c", "flush", "-c", "read -P 0x5a 1M 64k", "-c", "read -P 0 40M 64k"];
     const done = await runOrThrow(["qemu-io", "-f", "raw", "-t", "writeback", ...script, target.url("uqbar")]);
     expect(done).not.toContain("failed");
+  });
+
+  it("gives room back when it discards, and reads zeros there", async () => {
+    const file = diskPath(target.storage, volumeOf("uqbar"));
+    const room = (): number => statSync(file).blocks * 512;
+    const io = (...commands: readonly string[]): Promise<string> =>
+      runOrThrow(["qemu-io", "-f", "raw", "-d", "unmap", ...commands.flatMap((command) => ["-c", command]), target.url("uqbar")]);
+    await io("write -P 0x77 16M 8M", "flush");
+    const full = room();
+    const done = await io("discard 16M 4M", "write -z -u 20M 4M", "flush", "read -P 0 16M 8M");
+    expect(done).not.toMatch(/failed/);
+    expect(full - room()).toBeGreaterThanOrEqual(8 * MEBI);
+  });
+
+  it("copies a disk with header digests on, and finds both the same", async () => {
+    const session = `transport=tcp,portal=${target.portal()},target=iqn.2026-01.lan.rackboot:uqbar,lun=0`;
+    const from = `driver=iscsi,${session},header-digest=crc32c`;
+    const image = join(target.storage, "copy.raw");
+    await runOrThrow(["qemu-img", "convert", "--image-opts", "-O", "raw", from, image]);
+    expect(await run(["qemu-img", "compare", "--image-opts", from, `driver=file,filename=${image}`])).toMatchObject({ code: 0 });
   });
 });
