@@ -31,6 +31,7 @@ build: $(STAMPS)/npm ## Build the daemon and its native part into dist/
 	@$(MAKE) --no-print-directory -C src/native
 	@$(MAKE) --no-print-directory -C src/native/look
 	@$(MAKE) --no-print-directory -C src/native/restart
+	@$(MAKE) --no-print-directory -C src/native/supervise
 
 .PHONY: lint
 lint: $(STAMPS)/npm ## Check types, style, import layers and C++ formatting
@@ -97,3 +98,4 @@ clean: ## Remove what was built
 	@$(MAKE) --no-print-directory -C src/native clean
 	@$(MAKE) --no-print-directory -C src/native/look clean
 	@$(MAKE) --no-print-directory -C src/native/restart clean
+	@$(MAKE) --no-print-directory -C src/native/supervise clean

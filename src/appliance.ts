@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
 import { Panel } from "../board/panel.ts";
+import { openSystem } from "../board/system/open.ts";
 import { openUpdates } from "../board/update/open.ts";
 import type { Updater } from "../board/update/updater.ts";
 import { DiskBoots } from "./boot/disk/disk-boots.ts";
@@ -106,8 +107,8 @@ export class Appliance {
   constructor(parts: ApplianceParts) {
     const { store, database, settings } = parts;
     const { emit } = store;
-    this.system = parts.system;
-    this.updates = openUpdates({ version: parts.version, store, faults: parts.faults, system: parts.system });
+    this.system = parts.system ?? openSystem();
+    this.updates = openUpdates({ version: parts.version, store, faults: parts.faults, system: this.system });
     this.#parts = parts;
     this.identify = new Identify(emit);
     this.#panel = new Panel({
@@ -117,7 +118,7 @@ export class Appliance {
       storage: settings.config.storage.path,
       ioOperations: () => this.#plane.counters().volumes.reduce((sum, { readOps, writeOps }) => sum + readOps + writeOps, 0),
       ...(parts.board !== undefined && { board: parts.board }),
-      ...(parts.system !== undefined && { system: parts.system }),
+      ...(this.system !== undefined && { system: this.system }),
     });
     this.#store = store;
     this.#settings = settings;

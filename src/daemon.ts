@@ -1,4 +1,5 @@
 import { dirname } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { Appliance } from "./appliance.ts";
 import { configOperations } from "./control/config-operations.ts";
 import { entryOperations } from "./control/entry-operations.ts";
@@ -13,8 +14,7 @@ import { updateOperations } from "./control/update-operations.ts";
 import { packageVersion } from "./control/version.ts";
 import { volumeOperations } from "./control/volume-operations.ts";
 import { LiveConfig } from "./live-config.ts";
-import type { GoodReading } from "./machine/config-edit.ts";
-import { readConfig } from "./machine/config-file.ts";
+import { readLastGood, readStartingConfig, type StartingConfig } from "./machine/config-fallback.ts";
 import { watchFile } from "./machine/config-watcher.ts";
 import type { MachineName } from "./machine/identifiers.ts";
 import { NetworkTrial } from "./network-trial.ts";
@@ -27,6 +27,10 @@ import { Store } from "./state/store.ts";
 export interface DaemonOptions {
   /** Of the control API; absent: the default place. */
   readonly socket?: string;
+  /** Where a copy of the configuration that runs is kept. */
+  readonly lastGood?: string;
+  /** What a new board starts from, and what its first file begins as. */
+  readonly factory?: string;
   /** Whose lamps and button; absent: what the environment or the device tree says. */
   readonly board?: string;
   readonly logFormat: LogFormat;
@@ -37,19 +41,25 @@ export interface DaemonOptions {
  * One life of the daemon: the configuration file, the log, the control socket and signals around an {@link Appliance}.
  * Returns the exit code: 0 after SIGTERM or SIGINT, 1 where it could not start; the reason and the next step are on stderr.
  */
-export async function runDaemon(reading: GoodReading, options: DaemonOptions): Promise<number> {
+export async function runDaemon(starting: StartingConfig, options: DaemonOptions): Promise<number> {
   const { stderr } = process;
   const logger = createLogger({ format: options.logFormat, level: options.logLevel, destination: stderr, colour: stderr.isTTY === true });
   // A slip of ours in one answer must not take the disks from a whole rack.
   process.on("unhandledRejection", (error) => logger.error({ error }, `something failed and was not looked after: ${sentence(error)}`));
   try {
     // Begins anew when a data disk that was missing is there: until then nothing was kept that would be lost by it.
-    for (let next = reading; await new Daemon(options, next, logger).run(); ) {
-      const again = readConfig(reading.file);
+    for (let next = starting; await new Daemon(options, next, logger).run(); ) {
+      const again = readStartingConfig(starting.reading.file, options);
       if (again.ok) next = again;
     }
     return 0;
   } catch (cause) {
+    // A good file may still ask for what this machine does not have.
+    const kept = starting.from === "file" ? readLastGood(starting.reading.file, options.lastGood) : undefined;
+    if (kept !== undefined && !isDeepStrictEqual(kept, starting.reading)) {
+      logger.error(`${sentence(cause)} The last good configuration starts instead.`);
+      return await runDaemon({ ok: true, reading: kept, from: "last-good", rejected: [sentence(cause)] }, options);
+    }
     logger.fatal({ error: (cause as { code?: unknown }).code }, sentence(cause));
     return 1;
   }
@@ -63,11 +73,11 @@ class Daemon {
   readonly #logger: Logger;
   readonly #store: Store;
   readonly #faults: Faults;
-  readonly #reading: GoodReading;
+  readonly #starting: StartingConfig;
 
-  constructor(options: DaemonOptions, reading: GoodReading, logger: Logger) {
+  constructor(options: DaemonOptions, starting: StartingConfig, logger: Logger) {
     this.#options = options;
-    this.#reading = reading;
+    this.#starting = starting;
     this.#logger = logger;
     this.#store = new Store({ onListenerError: (error) => logger.error({ error }, `a listener failed: ${sentence(error)}`) });
     logEvents(this.#store, logger);
@@ -77,7 +87,7 @@ class Daemon {
 
   /** Resolves with true when it shall begin anew. */
   async run(): Promise<boolean> {
-    const reading = this.#reading;
+    const { reading } = this.#starting;
     const { path } = reading.config.storage;
     const { database, setAside, missing } = openDataDisk(path);
     if (missing !== undefined) this.#faults.raise("no-data-disk", "storage", { reason: missing });
@@ -95,7 +105,7 @@ class Daemon {
       ...(board !== undefined && { board }),
     });
     const saved = saveTimelines(this.#store, new Timelines(database), (error) => this.#logger.error(`timelines: ${sentence(error)}`));
-    const live = new LiveConfig({ reading, appliance, store: this.#store, logger: this.#logger });
+    const live = new LiveConfig({ ...this.#options, starting: this.#starting, appliance, store: this.#store, logger: this.#logger });
     const network = new NetworkTrial(live);
     for (const missing of appliance.missingFeatures) this.#logger.warn(`this kernel's io_uring lacks ${missing}`);
     const control = new ControlServer({
@@ -153,7 +163,7 @@ class Daemon {
     };
     const timer = awaited === undefined ? undefined : setInterval(look, LOOK_FOR_DISK_EVERY_MS);
     const changed = (): void => live.reload(false);
-    const unwatch = watchFile(this.#reading.file, changed);
+    const unwatch = watchFile(this.#starting.reading.file, changed);
     // The file may have changed since it was read.
     changed();
     process.on("SIGTERM", stop);

@@ -1,14 +1,20 @@
+import { existsSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import type { Appliance } from "./appliance.ts";
 import type { ConfigEdited, ConfigWork } from "./control/config-operations.ts";
 import { type ConfigEdit, type EditResult, editConfig, type GoodReading } from "./machine/config-edit.ts";
+import { keepLastGood, type StartingConfig } from "./machine/config-fallback.ts";
 import { type ConfigReading, formatNotice, formatProblem, parseConfig, readConfig } from "./machine/config-file.ts";
-import { readConfigText, replaceConfig } from "./machine/config-store.ts";
+import { readConfigText, replaceConfig, writeConfigText } from "./machine/config-store.ts";
 import type { Logger } from "./state/log.ts";
 import type { Store } from "./state/store.ts";
 
 export interface LiveConfigOptions {
-  readonly reading: GoodReading;
+  readonly starting: StartingConfig;
+  /** Where a copy of what runs is kept. */
+  readonly lastGood?: string;
+  /** What the first file begins as where there is none. */
+  readonly factory?: string;
   readonly appliance: Appliance;
   readonly store: Store;
   readonly logger: Logger;
@@ -38,14 +44,17 @@ export class LiveConfig implements ConfigWork {
 
   constructor(options: LiveConfigOptions) {
     this.#options = options;
-    this.#inForce = options.reading;
-    this.#file = options.reading.file;
-    this.#lastRead = options.reading;
+    const { reading, from } = options.starting;
+    this.#inForce = reading;
+    this.#file = reading.file;
+    this.#lastRead = from === "file" ? reading : readConfig(reading.file);
   }
 
   /** What runs is what was read at the start; from now on it may change. */
   begin(): void {
-    this.#loaded(this.#options.reading);
+    const { reading, from, rejected } = this.#options.starting;
+    this.#loaded(reading, from === "file");
+    if (rejected !== undefined) this.#rejected(rejected);
     this.#ready.resolve();
   }
 
@@ -60,7 +69,9 @@ export class LiveConfig implements ConfigWork {
   }
 
   read(): { readonly file: string; readonly text: string } {
-    return { file: this.#file, text: refusing(() => readConfigText(this.#file)) };
+    const { factory } = this.#options;
+    const from = factory !== undefined && !existsSync(this.#file) ? factory : this.#file;
+    return { file: this.#file, text: refusing(() => readConfigText(from)) };
   }
 
   edit(edit: ConfigEdit, expected?: string): Promise<ConfigEdited> {
@@ -98,7 +109,7 @@ export class LiveConfig implements ConfigWork {
     return this.#next(async () => {
       const trial = this.#trial;
       if (trial === undefined) throw new ConfigRefused("what was tried out has gone back already");
-      refusing(() => replaceConfig(this.#file, trial.text, trial.trialText));
+      refusing(() => this.#write(trial.text, trial.trialText));
       this.#lastRead = trial.reading;
       this.#loaded(trial.reading);
     });
@@ -139,7 +150,7 @@ export class LiveConfig implements ConfigWork {
     if (expected !== undefined && expected !== text) throw new ConfigRefused(`${file} was changed meanwhile; look at it and try again`);
     const result = change(text);
     if (!result.ok) throw new ConfigRefused(`${result.problems.map(formatProblem).join("\n")}\nNothing was changed.`);
-    refusing(() => replaceConfig(file, text, result.text));
+    refusing(() => this.#write(text, result.text));
     this.#lastRead = result.reading;
     try {
       const deferred = await this.#options.appliance.reload(result.reading);
@@ -147,7 +158,7 @@ export class LiveConfig implements ConfigWork {
       return { file, notices: result.reading.notices.map(formatNotice), deferred };
     } catch (cause) {
       this.#lastRead = undefined;
-      refusing(() => replaceConfig(file, result.text, text));
+      refusing(() => this.#write(result.text, text));
       throw new ConfigRefused(`${sentence(cause)}; nothing was changed`, { cause });
     }
   }
@@ -171,7 +182,15 @@ export class LiveConfig implements ConfigWork {
     }
   }
 
-  #loaded(reading: GoodReading): void {
+  /** The appliance's card can be written for this moment only. */
+  #write(before: string, after: string): void {
+    const write = (): void => (existsSync(this.#file) ? replaceConfig(this.#file, before, after) : writeConfigText(this.#file, after));
+    const { system } = this.#options.appliance;
+    if (system === undefined) write();
+    else system.whileCardWritable(write);
+  }
+
+  #loaded(reading: GoodReading, isFile = true): void {
     const { config, file, notices } = reading;
     this.#inForce = reading;
     // What the file says is in force: whatever was tried out is over.
@@ -184,6 +203,13 @@ export class LiveConfig implements ConfigWork {
       machines: config.machines.map(({ name }) => name),
       volumes: [...new Set([...config.volumes.keys(), ...config.machines.flatMap(({ disks }) => disks)])],
     });
+    const { lastGood } = this.#options;
+    if (!isFile || lastGood === undefined) return;
+    try {
+      keepLastGood(file, lastGood);
+    } catch (cause) {
+      this.#options.logger.warn(sentence(cause));
+    }
   }
 
   #rejected(problems: readonly string[]): void {

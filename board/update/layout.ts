@@ -6,6 +6,8 @@ export interface CardLayout {
   readonly bootPartitions: Readonly<Record<SlotName, number>>;
   readonly bootConfigFolder: string;
   readonly stateFolder: string;
+  readonly dataFolder: string;
+  readonly dataLabel: string;
 }
 
 /** Where the image has the file. */
@@ -27,5 +29,7 @@ export function parseLayout(text: string): CardLayout {
     bootPartitions: { a: Number(value("PARTITION_BOOT_A")), b: Number(value("PARTITION_BOOT_B")) },
     bootConfigFolder: value("MOUNT_BOOT_CONFIG"),
     stateFolder: value("MOUNT_STATE"),
+    dataFolder: value("MOUNT_DATA"),
+    dataLabel: value("LABEL_DATA"),
   };
 }

@@ -7,11 +7,14 @@ import { type AddCommand, type Context, EXIT, examples } from "./context.ts";
 import { addEvents } from "./events.ts";
 import { addIdentify } from "./identify.ts";
 import { addImage } from "./image.ts";
+import { addLogs } from "./logs.ts";
 import { addMachine } from "./machine.ts";
 import { type Output, processOutput } from "./output.ts";
+import { addReport } from "./report.ts";
 import { addSchema } from "./schema.ts";
 import { addServe } from "./serve.ts";
 import { addStatus } from "./status.ts";
+import { addUnlock } from "./unlock.ts";
 import { addUpdate } from "./update.ts";
 import { addVolume } from "./volume.ts";
 
@@ -19,6 +22,9 @@ const COMMANDS: readonly AddCommand[] = [
   addServe,
   addCheck,
   addStatus,
+  addLogs,
+  addReport,
+  addUnlock,
   addMachine,
   addVolume,
   addImage,

@@ -19,6 +19,8 @@ import type { VolumeCalls, VolumeDownloads, VolumeStreams, VolumeUploads } from 
 export interface Calls extends VolumeCalls, EntryCalls, ImageCalls, ConfigCalls, SystemCalls, UpdateCalls, IdentifyCalls, NetworkCalls {
   /** Names of what this daemon does. */
   readonly operations: { readonly input: Readonly<Record<string, never>>; readonly output: readonly string[] };
+  /** Whether the daemon still does what it is asked; for whoever watches over it. */
+  readonly ping: { readonly input: Readonly<Record<string, never>>; readonly output: { readonly pid: number } };
   readonly status: { readonly input: Readonly<Record<string, never>>; readonly output: StatusReport };
   readonly "machine.list": { readonly input: Readonly<Record<string, never>>; readonly output: readonly Machine[] };
   readonly "machine.show": { readonly input: { readonly name: string }; readonly output: MachineReport };
@@ -68,6 +70,7 @@ const nothing = z.strictObject({});
 /** The operations that need no more than state and configuration; the composition root adds its own. */
 export function stateOperations({ store, version, machines }: OperationsOptions): Operations {
   return {
+    ping: call(nothing, () => ({ pid: process.pid })),
     status: call(nothing, (): StatusReport => {
       const reserved = machines().flatMap(({ name, address }) => (address === undefined ? [] : [[name, address] as const]));
       return { version, pid: process.pid, nowMs: Date.now(), state: store.snapshot(), reserved: Object.fromEntries(reserved) };

@@ -50,7 +50,7 @@ export interface System {
   disks(): Promise<readonly SystemDisk[]>;
   /**
    * Makes `disk` the data disk: an empty XFS with reflink, labelled RACKBOOT. Never the card, never a mounted disk, and not
-   * without its `confirmation`. The service starts anew on it within seconds after the answer.
+   * without its `confirmation`. It is mounted, and the service begins anew on it, within seconds after the answer.
    */
   format(disk: string, confirmation: string, options: WorkOptions): Promise<SystemDisk>;
   time(): Promise<SystemTime>;
@@ -69,6 +69,8 @@ export interface System {
   report(): Promise<Uint8Array>;
   /** The board's log, the oldest line first: that of this start from memory, earlier ones from the data disk. */
   logs(lines: number): Promise<readonly string[]>;
+  /** `work` may write to the card's first partition, which is read-only otherwise. */
+  whileCardWritable<T>(work: () => T): T;
 }
 
 /** Longer ones are no password any more. */

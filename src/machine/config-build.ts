@@ -8,9 +8,13 @@ import type { BootSource, Machine } from "./machine.ts";
 
 /**
  * From the file's keys to the daemon's configuration: names derived, paths absolute, and every rule that needs more than
- * one key. `folder` is where the file stands; relative paths are relative to it.
+ * one key. `folder` is where the file stands; relative paths are relative to it. `storage` stands for a missing storage.path.
  */
-export function buildConfig(file: RackbootFile, folder: string): { readonly config: Config; readonly issues: readonly Issue[] } {
+export function buildConfig(
+  file: RackbootFile,
+  folder: string,
+  storage = "./data",
+): { readonly config: Config; readonly issues: readonly Issue[] } {
   const absolute = (path: string): string => resolve(folder, path);
   const issues: Issue[] = [];
   const volumes = new Map<VolumeName, VolumeConfig>();
@@ -47,7 +51,7 @@ export function buildConfig(file: RackbootFile, folder: string): { readonly conf
       portals: iscsi.portals ?? [file.network.address],
       ...(iscsi.secrets !== undefined && { secrets: absolute(iscsi.secrets) }),
     },
-    storage: { path: absolute(file.storage.path) },
+    storage: { path: absolute(file.storage.path ?? storage) },
     volumes,
     machines,
   };

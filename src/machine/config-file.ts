@@ -72,7 +72,7 @@ export function parseConfig(text: string, file: string): ConfigReading {
   const content = withoutEmptyKeys(source.content);
   const shape = checkShape(content);
   if (!shape.ok) return refused(file, source.problemsOf(issuesOf(shape.issues, content)));
-  const { config, issues } = buildConfig(shape.file, dirname(resolve(file)));
+  const { config, issues } = buildConfig(shape.file, dirname(resolve(file)), process.env["RACKBOOT_STORAGE"]);
   if (issues.length > 0) return refused(file, source.problemsOf(issues));
   const secrets = readSecrets(config, source);
   if ("problems" in secrets) return refused(file, secrets.problems);

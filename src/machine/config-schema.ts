@@ -14,7 +14,7 @@ export interface RackbootFile {
   readonly tftp: TftpConfig;
   readonly http: HttpConfig;
   readonly iscsi: Omit<IscsiConfig, "portals"> & { readonly portals?: readonly Ipv4[] };
-  readonly storage: { readonly path: string };
+  readonly storage: { readonly path?: string };
   readonly volumes: Readonly<Record<string, VolumeConfig>>;
   readonly machines: Readonly<Record<string, MachineEntry>>;
 }
@@ -145,7 +145,11 @@ const iscsi = z
   .transform(({ memory, ...rest }): RackbootFile["iscsi"] => ({ ...rest, memoryBytes: memory }));
 
 const storage = z.strictObject(
-  { path: value.path.default("./data").describe("Folder of volumes, snapshots, images and state.sqlite.") },
+  {
+    path: value.path
+      .exactOptional()
+      .describe("Folder of volumes, snapshots, images and state.sqlite; default: ./data, on the appliance its data disk."),
+  },
   { error: "a mapping" },
 );
 

@@ -74,3 +74,21 @@ function syncFolder(path: string): void {
     closeSync(folder);
   }
 }
+
+/** Makes `file` hold `text`, whatever was there; a crash leaves the old or the new. Throws {@link ConfigStoreError}. */
+export function writeConfigText(file: string, text: string): void {
+  const temporary = `${file}.new`;
+  try {
+    const descriptor = openSync(temporary, "w", 0o600);
+    try {
+      writeSync(descriptor, text);
+      fsyncSync(descriptor);
+    } finally {
+      closeSync(descriptor);
+    }
+    renameSync(temporary, file);
+    syncFolder(dirname(file));
+  } catch (cause) {
+    throw new ConfigStoreError(`${file} cannot be written (${(cause as Error).message})`, { cause });
+  }
+}

@@ -19,8 +19,8 @@ export class NetworkNamespace {
     this.prefix = prefix;
   }
 
-  /** With {@link BRIDGE} up at {@link SERVER_ADDRESS}. Throws where the system allows no namespaces. */
-  static async create(resources: Resources): Promise<NetworkNamespace> {
+  /** With {@link BRIDGE} up at `address`. Throws where the system allows no namespaces. */
+  static async create(resources: Resources, address: string = SERVER_ADDRESS): Promise<NetworkNamespace> {
     const root = process.getuid?.() === 0;
     const user = root ? [] : ["--map-root-user"];
     const holder = new BackgroundProcess(resources, ["unshare", ...user, "--net", "--", "sh", "-c", "echo ready; exec sleep infinity"]);
@@ -33,7 +33,7 @@ export class NetworkNamespace {
     const namespace = new NetworkNamespace(["nsenter", "--target", String(holder.pid), ...join, "--net", "--"]);
     await namespace.#ip("link set lo up");
     await namespace.#ip(`link add ${BRIDGE} type bridge stp_state 0 forward_delay 0 mcast_snooping 0`);
-    await namespace.#ip(`address add ${SERVER_ADDRESS}/${PREFIX_LENGTH} dev ${BRIDGE}`);
+    await namespace.#ip(`address add ${address}/${PREFIX_LENGTH} dev ${BRIDGE}`);
     await namespace.#ip(`link set ${BRIDGE} up`);
     return namespace;
   }

@@ -55,7 +55,16 @@ export class RaucRig {
   }
 
   card(running: SlotName): Card {
-    return new Card({ bootPartitions: { a: 2, b: 3 }, bootConfigFolder: this.folder, stateFolder: this.folder }, running);
+    return new Card(
+      {
+        bootPartitions: { a: 2, b: 3 },
+        bootConfigFolder: this.folder,
+        stateFolder: this.folder,
+        dataFolder: "/data",
+        dataLabel: "RACKBOOT",
+      },
+      running,
+    );
   }
 
   key(name: string): Key {

