@@ -11,6 +11,7 @@ declare -A GROUPS_OF=(
     libiscsi-bin qemu-utils qemu-block-extra tgt istgt fio
     tftp-hpa atftp ipxe tcpdump dnsmasq-base isc-dhcp-client busybox openssl
     rauc dbus genimage squashfs-tools
+    qemu-system-arm g++-aarch64-linux-gnu kmod
     xfsprogs btrfs-progs dosfstools mtools socat xorriso cpio bzip2 lz4 xz-utils zstd
   "
 )

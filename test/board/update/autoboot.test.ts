@@ -61,7 +61,13 @@ describe("autoboot.txt", () => {
 describe("the card's layout", () => {
   it("is the one that the image is made with", () => {
     const layout = parseLayout(readFileSync(new URL("../../../firmware/layout.env", import.meta.url), "utf8"));
-    expect(layout).toEqual({ bootPartitions: { a: 2, b: 3 }, bootConfigFolder: "/boot-config", stateFolder: "/state", dataFolder: "/data", dataLabel: "RACKBOOT" });
+    expect(layout).toEqual({
+      bootPartitions: { a: 2, b: 3 },
+      bootConfigFolder: "/boot-config",
+      stateFolder: "/state",
+      dataFolder: "/data",
+      dataLabel: "RACKBOOT",
+    });
     expect(() => parseLayout("")).toThrow("says nothing of");
   });
 
