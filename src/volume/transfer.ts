@@ -141,13 +141,14 @@ export async function* readDisk(source: Source, signal: AbortSignal): AsyncGener
       // A buffer of its own each time: who reads the stream may hold on to what it was given.
       const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(PIECE_BYTES), 0, Math.min(PIECE_BYTES, sizeBytes - at), at);
       if (bytesRead === 0) throw new VolumeError(`${source.path} was cut short while it was read`);
-      yield buffer.subarray(0, bytesRead);
       at += bytesRead;
+      // Who has the last octet takes the stream for good: whether it is has to be known before that.
+      if (at >= sizeBytes) source.verify?.();
+      yield buffer.subarray(0, bytesRead);
     }
   } finally {
     await file.close();
   }
-  source.verify?.();
 }
 
 /** Whole blocks, and at least the smallest disk there is. */
