@@ -112,6 +112,12 @@ describe("QEMU's iSCSI driver", () => {
     expect(full - room()).toBeGreaterThanOrEqual(8 * MEBI);
   });
 
+  it("is told which parts of a disk hold data", async () => {
+    await runOrThrow(["qemu-io", "-f", "raw", "-d", "unmap", "-c", "discard 0 64M", "-c", "write -P 1 32M 1M", target.url("tlon")]);
+    const parts = JSON.parse(await runOrThrow(["qemu-img", "map", "--output=json", "-f", "raw", target.url("tlon")]));
+    expect(parts.filter(({ data }: { readonly data: boolean }) => data)).toMatchObject([{ start: 32 * MEBI, length: MEBI }]);
+  });
+
   it("copies a disk with header digests on, and finds both the same", async () => {
     const session = `transport=tcp,portal=${target.portal()},target=iqn.2026-01.lan.rackboot:uqbar,lun=0`;
     const from = `driver=iscsi,${session},header-digest=crc32c`;
