@@ -96,7 +96,7 @@ describe("a single key", () => {
     expect((await rackboot("config", "unset", "dhcp.lease")).code).toBe(0);
     expect((await rackboot("config", "get", "dhcp.lease")).stdout).toBe("");
     const port = await rackboot("config", "set", "iscsi.port", "3261");
-    expect(port.stderr).toContain("iscsi.port, iscsi.portals, iscsi.threads, iscsi.memory: in force from the next start of the daemon");
+    expect(port.stderr).toContain("iscsi.port, iscsi.threads, iscsi.memory: in force from the next start of the daemon");
   });
 
   it("that cannot be had is refused, and the file is what it was", async () => {

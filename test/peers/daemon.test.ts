@@ -105,8 +105,8 @@ describe("a daemon that cannot start says why in one sentence, with the next ste
     const other = new LoopbackDaemon(resources);
     other.write({ ...RACK, storage: { path: daemon.storage } });
     expect(refusalOf(await other.refusal())).toMatch(/state\.sqlite is in use by another rackboot\. Stop that one, or give this one/);
-    writeFileSync(daemon.config, other.text(RACK));
-    expect(refusalOf(await daemon.refusal())).toMatch(
+    other.write(RACK);
+    expect(refusalOf(await run(other.command(["--socket", daemon.socket]), { timeoutMs: 30_000 }))).toMatch(
       /another rackboot listens on \S+control\.sock\. Stop it, or choose another with --socket/,
     );
     expect((await daemon.status()).state.daemon.phase).toBe("ready");
