@@ -218,6 +218,14 @@ class Host final : public SessionHost, public BlockIo, public PduSink {
     if (how & 4) view_->access.exempt.push_back(1);
   }
 
+  /// A medium that is ejected or being sanitized, sense data of another format, a cache that is off.
+  void setReady(uint8_t how) {
+    view_->notReady.reset();
+    if (how & 1) view_->notReady = Sense{0x02, 0x3a, how};
+    view_->descriptorSense = how & 2;
+    view_->writeCache = how & 4;
+  }
+
   void step() {
     const uint8_t how = input_.octet();
     switch (how & 7) {
@@ -229,6 +237,7 @@ class Host final : public SessionHost, public BlockIo, public PduSink {
         late_ = how & 8;
         fail_ = how & 16 ? EIO : how & 32 ? ENOSPC : 0;
         if (how & 64) reserve(input_.octet());
+        if (how & 128) setReady(input_.octet());
         if (!pending_.empty()) completeIo();
         return;
       case 5: return drain();
