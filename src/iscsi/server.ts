@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { isDeepStrictEqual } from "node:util";
-import type { Ipv4, MachineName, VolumeName } from "../machine/identifiers.ts";
+import type { MachineName, VolumeName } from "../machine/identifiers.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { Rack } from "../machine/rack.ts";
 import type { ChapSecrets } from "../machine/secrets.ts";
@@ -8,7 +7,7 @@ import type { CloseReason, ConnectionId, DataPlane, DataPlaneEvent, LunMapping, 
 import type { Emit, StateEvent } from "../state/events.ts";
 import { ShortInputError } from "../wire/reader.ts";
 import type { Connection, FullFeature, Phase } from "./connection.ts";
-import { type Portal, portalsSeenFrom } from "./discovery.ts";
+import type { Portal } from "./discovery.ts";
 import { type Identity, type LoginDone, type LoginStep, NEW_LOGIN, refuse, step } from "./login.ts";
 import { LoginPace } from "./login-pace.ts";
 import { decodeLoginRequest, encodeLoginResponse, LOGIN_STATUS, type LoginRequest } from "./login-pdu.ts";
@@ -24,6 +23,7 @@ import {
   opcodeOf,
   PduError,
 } from "./pdu.ts";
+import { Portals, type WantedPortals } from "./portals.ts";
 import type { ReservationStore } from "./reservation-store.ts";
 import { SessionTable } from "./sessions.ts";
 import { IDLE_TEXT, textStep } from "./text-exchange.ts";
@@ -36,7 +36,7 @@ export interface IscsiServerParts {
   readonly dataPlane: DataPlane;
   readonly rack: Rack;
   /** Port 0 lets the system choose, for tests. */
-  readonly portals: readonly { readonly address: Ipv4; readonly port: number }[];
+  readonly portals: WantedPortals;
   readonly volumes: ServedVolumes;
   readonly reservations: ReservationStore;
   readonly secretsFor: (machine: MachineName) => ChapSecrets | undefined;
@@ -60,52 +60,28 @@ export class IscsiServer {
   readonly #connections = new Map<ConnectionId, Connection>();
   readonly #pace = new LoginPace();
   #rack: Rack;
-  #portals: readonly Portal[] = [];
-  /** As they were asked for: port 0 is any. */
-  #wanted: IscsiServerParts["portals"] = [];
+  readonly #portals: Portals;
 
   constructor(parts: IscsiServerParts) {
     this.#parts = parts;
     this.#plane = parts.dataPlane;
     this.#rack = parts.rack;
+    this.#portals = new Portals(parts.dataPlane);
     this.#sessions = new SessionTable((connection, detail) => this.#end(connection, detail));
     this.#units = new Units({ dataPlane: parts.dataPlane, store: parts.reservations, viewers: (volume) => this.#viewers(volume) });
   }
 
   /** Opens the portals; throws what the data plane throws. Returns them with the ports that they got. */
   listen(): readonly Portal[] {
-    return this.#listen(this.#parts.portals);
+    return this.#portals.listen(this.#parts.portals);
   }
 
   /**
    * Opens other portals in the place of those that are open; sessions go on. Undefined where they are the same ones. Where one
    * cannot be had, it throws what the data plane throws, and those before are open again.
    */
-  relisten(wanted: IscsiServerParts["portals"]): readonly Portal[] | undefined {
-    if (isDeepStrictEqual(wanted, this.#wanted)) return undefined;
-    const before = this.#wanted;
-    this.#unlisten();
-    try {
-      return this.#listen(wanted);
-    } catch (cause) {
-      this.#unlisten();
-      this.#listen(before);
-      throw cause;
-    }
-  }
-
-  #unlisten(): void {
-    for (const [index] of this.#wanted.entries()) this.#plane.unlisten(index);
-  }
-
-  #listen(wanted: IscsiServerParts["portals"]): readonly Portal[] {
-    this.#wanted = wanted;
-    this.#portals = wanted.map(({ address, port }, index) => ({
-      address,
-      port: this.#plane.listen(index, address, port),
-      tag: index + 1,
-    }));
-    return this.#portals;
+  relisten(wanted: WantedPortals): readonly Portal[] | undefined {
+    return this.#portals.change(wanted);
   }
 
   /** Everything that the data plane reports, in order. Never throws for what a peer sent. */
@@ -290,7 +266,7 @@ export class IscsiServer {
       discovery: {
         visible: this.#rack.byInitiator(session.initiator),
         ...(session.machine && { sessionTarget: session.machine.target }),
-        portals: this.#portalsFor(connection),
+        portals: this.#portals.seenFrom(connection.portal),
       },
       maxDataLength: session.maxDataLength,
     });
@@ -301,12 +277,6 @@ export class IscsiServer {
     } else {
       this.#plane.sendPdu(connection.id, encodeTextResponse(result.response, result.data.length), result.data);
     }
-  }
-
-  /** A portal on the wildcard address is known by the address that the initiator reached. */
-  #portalsFor({ portal }: Connection): readonly Portal[] {
-    const others = this.#portals.filter(({ tag, address }) => tag !== portal.tag && address !== "0.0.0.0");
-    return portalsSeenFrom(portal.tag, [portal, ...others]);
   }
 
   #command(event: Extract<DataPlaneEvent, { type: "command" }>): void {
@@ -322,7 +292,7 @@ export class IscsiServer {
       luns: luns.map(({ lun }) => lun),
       target: machine?.target,
       portalTag: connection.portal.tag,
-      portalTags: this.#portals.map(({ tag }) => tag),
+      portalTags: this.#portals.open.map(({ tag }) => tag),
     };
     const result = this.#units.run(event, context, event.connection);
     if (!(result instanceof Promise)) this.#plane.completeCommand(event.connection, event.task, result);
@@ -363,6 +333,7 @@ export class IscsiServer {
   /** The configuration changed, or disks were opened anew: sessions that may go on do so, with the disks that they have now. */
   applyRack(rack: Rack): void {
     this.#rack = rack;
+    this.#units.forgetClosed((volume) => this.#parts.volumes.byId(volume) !== undefined);
     for (const connection of this.#connections.values()) {
       if (connection.phase.kind === "full-feature" && connection.phase.machine !== undefined) {
         this.#follow(connection.id, connection.phase, connection.phase.machine);
@@ -405,7 +376,7 @@ export class IscsiServer {
 
   /** Takes no more logins, asks every initiator to log out (RFC 7143, 11.9), and drops those that are still there after `graceMs`. */
   async stop(graceMs: number): Promise<void> {
-    for (const [index] of this.#portals.entries()) this.#plane.unlisten(index);
+    this.#portals.close();
     const seconds = Math.ceil(graceMs / 1000);
     const request = encodeAsyncMessage({ event: ASYNC_EVENT.logoutRequest, parameters: [0, 0, seconds] });
     for (const { connection } of this.sessions()) this.#plane.sendPdu(connection, request, new Uint8Array(0));

@@ -1,8 +1,7 @@
 import { type DataPlane, RANGE_WORK_BYTES, type RangeWork, type VolumeId } from "../native/data-plane.ts";
 import { dataRuns } from "../native/extents.ts";
-import { type Answer, checkCondition, good } from "../scsi/answer.ts";
+import { type Answer, good } from "../scsi/answer.ts";
 import { encodeLbaStatus, MAX_LBA_STATUS_DESCRIPTORS } from "../scsi/provisioning.ts";
-import { INTERNAL_TARGET_FAILURE } from "../scsi/sense.ts";
 import type { CopyJob, LbaStatusJob, SanitizeJob } from "../scsi/unit-job.ts";
 import type { ServedUnit } from "./units.ts";
 
@@ -12,18 +11,17 @@ async function inSteps(length: number, step: (done: number, octets: number) => P
 }
 
 export async function tellLbaStatus(unit: ServedUnit, { lba, allocationLength }: LbaStatusJob): Promise<Answer> {
-  try {
-    const runs = await dataRuns(unit.path, lba * unit.config.blockSize, MAX_LBA_STATUS_DESCRIPTORS);
-    const last = runs.at(-1);
-    // Where the list was cut, nothing is said of what follows.
-    const until = runs.length < MAX_LBA_STATUS_DESCRIPTORS || last === undefined ? unit.sizeBytes : last.endBytes;
-    return good(encodeLbaStatus(unit, lba, runs, until).subarray(0, allocationLength));
-  } catch {
-    return checkCondition(INTERNAL_TARGET_FAILURE);
-  }
+  const startBytes = lba * unit.config.blockSize;
+  // What cannot tell data from holes, a block device above all, has data everywhere.
+  const everything = [{ startBytes, endBytes: unit.sizeBytes }];
+  const runs = await dataRuns(unit.path, startBytes, MAX_LBA_STATUS_DESCRIPTORS).catch(() => everything);
+  const last = runs.at(-1);
+  // Where the list was cut, nothing is said of what follows.
+  const until = runs.length < MAX_LBA_STATUS_DESCRIPTORS || last === undefined ? unit.sizeBytes : last.endBytes;
+  return good(encodeLbaStatus(unit, lba, runs, until).subarray(0, allocationLength));
 }
 
-/** Copies segment by segment; returns how far it came, and whether all the way. */
+/** Copies segment by segment; returns how far it came, and whether all the way. Nothing is flushed. */
 export async function copySegments(
   plane: DataPlane,
   { segments }: CopyJob,

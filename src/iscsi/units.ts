@@ -112,6 +112,13 @@ export class Units {
     if (this.#modes.has(unit.id)) void this.#setMode(unit, defaultMode(unit)).catch(ignoreClosed);
   }
 
+  /** Of units that are closed, nothing but their reservations is kept. */
+  forgetClosed(isOpen: (volume: VolumeId) => boolean): void {
+    for (const known of [this.#modes, this.#media, this.#copies]) {
+      for (const volume of known.keys()) if (!isOpen(volume)) known.delete(volume);
+    }
+  }
+
   #stateOf(unit: ServedUnit): UnitState {
     return {
       mode: this.#modes.get(unit.id) ?? defaultMode(unit),
@@ -200,13 +207,21 @@ export class Units {
     const denies = ({ source, destination }: CopySegment): boolean =>
       !this.#leaves(unitOf(source), nexus, "medium") || !this.#leaves(unitOf(destination), nexus, "writes");
     if (job.segments.some(denies)) return checkCondition(COPY_ABORTED);
-    const result = await copySegments(this.#plane, job, (naa) => unitOf(naa)?.id);
+    let result = await copySegments(this.#plane, job, (naa) => unitOf(naa)?.id);
+    if (!(await this.#settled(job.segments.map(({ destination }) => unitOf(destination))))) result = { ...result, failed: true };
     if (job.listId !== undefined) {
       const { listId } = job;
       const others = (this.#copies.get(unit.id) ?? []).filter((known) => known.listId !== listId || known.nexus !== nexusId(nexus));
       this.#copies.set(unit.id, [...others, { ...result, listId, nexus: nexusId(nexus) }].slice(-MAX_COPY_RESULTS));
     }
     return result.failed ? checkCondition(COPY_ABORTED) : good();
+  }
+
+  /** Without a write cache, what was copied is on the disk before that is told; false where it cannot be. */
+  async #settled(units: readonly (ServedUnit | undefined)[]): Promise<boolean> {
+    const uncached = [...new Set(units)].filter((unit) => unit !== undefined).filter((unit) => !this.#stateOf(unit).mode.writeCache);
+    const flushed = await Promise.allSettled(uncached.map(({ id }) => this.#plane.flush(id)));
+    return flushed.every(({ status }) => status === "fulfilled");
   }
 
   /** Whether a unit can be read, or written, by this nexus: its medium is there, no reservation and no protection in the way. */
