@@ -114,8 +114,8 @@ class Daemon {
         ...stateOperations({ store: this.#store, version, machines: () => appliance.machines }),
         ...configOperations(live),
         ...networkOperations(network),
-        ...entryOperations(() => appliance.machinesNow, appliance.diskBoots),
-        ...imageOperations(appliance.images, appliance.installs),
+        ...entryOperations(() => appliance.machinesNow, appliance.boot.diskBoots),
+        ...imageOperations(appliance.boot.images, appliance.boot.installs),
         ...volumeOperations({
           volumes: appliance.disks.operations,
           transfers: appliance.disks.transfers,
