@@ -87,8 +87,9 @@ export class LinuxInitiator {
 
   /** Pulls the cable of a card at the switch, or plugs it in again: the guest's card does not notice, only what it sends is lost. */
   async cable(card: number, plugged: boolean): Promise<void> {
-    const [verb, ...rest] = plugged ? ["master", BRIDGE] : ["nomaster"];
-    const { code, stderr } = await this.#namespace.run(["ip", "link", "set", this.#taps[card] ?? "", verb ?? "", ...rest]);
+    // Down as well: a bridge has the address of one of its ports, and a port that leaves would go on taking what is sent to it.
+    const state = plugged ? ["master", BRIDGE, "up"] : ["nomaster", "down"];
+    const { code, stderr } = await this.#namespace.run(["ip", "link", "set", this.#taps[card] ?? "", ...state]);
     if (code !== 0) throw new Error(`The cable of card ${card} cannot be moved: ${stderr}`);
   }
 }
