@@ -3,8 +3,6 @@ import type { Resources } from "./resources.ts";
 
 /** The rack's switch in there: a bridge with the server's address, and a tap for every machine. */
 export const BRIDGE = "rack0";
-/** Given, since a bridge without one takes that of a port, and changes it when ports come and go. */
-const BRIDGE_MAC = "02:52:41:43:4b:00";
 export const SERVER_ADDRESS = "172.16.0.1";
 const PREFIX_LENGTH = 24;
 
@@ -34,7 +32,7 @@ export class NetworkNamespace {
     const join = root ? [] : ["--user", "--preserve-credentials"];
     const namespace = new NetworkNamespace(["nsenter", "--target", String(holder.pid), ...join, "--net", "--"]);
     await namespace.#ip("link set lo up");
-    await namespace.#ip(`link add ${BRIDGE} address ${BRIDGE_MAC} type bridge stp_state 0 forward_delay 0 mcast_snooping 0`);
+    await namespace.#ip(`link add ${BRIDGE} type bridge stp_state 0 forward_delay 0 mcast_snooping 0`);
     await namespace.#ip(`address add ${address}/${PREFIX_LENGTH} dev ${BRIDGE}`);
     await namespace.#ip(`link set ${BRIDGE} up`);
     return namespace;
