@@ -3,14 +3,14 @@ import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Card, cardLayout } from "./card.ts";
+import { runMaker } from "./maker.ts";
 import { Monitor } from "./monitor.ts";
 import type { NetworkNamespace } from "./netns.ts";
-import { BackgroundProcess, runOrThrow } from "./process.ts";
+import { type BackgroundProcess, runOrThrow } from "./process.ts";
 import type { Resources } from "./resources.ts";
 import { Transcript } from "./transcript.ts";
 
 const SETUP = join(import.meta.dirname, "..", "setup");
-const MAKE_TIMEOUT_MS = 1_200_000;
 /** From power-on to serving, on two busy cores under software emulation. */
 export const SERVING_TIMEOUT_MS = 300_000;
 
@@ -32,24 +32,9 @@ export interface BoardParts {
 
 /** Gathers and builds what is missing; `tell` gets the progress, line by line. */
 export async function ensureBoard(resources: Resources, folder: string, tell: (line: string) => void): Promise<BoardParts> {
-  const gathered = await lastLine(resources, [join(SETUP, "board.sh")], tell);
-  const root = await lastLine(resources, [join(SETUP, "board-image.sh"), gathered, folder], tell);
+  const gathered = await runMaker(resources, [join(SETUP, "board.sh")], tell);
+  const root = await runMaker(resources, [join(SETUP, "board-image.sh"), gathered, folder], tell);
   return { kernel: join(gathered, "vmlinuz"), initrd: join(gathered, "initrd.img"), root };
-}
-
-async function lastLine(resources: Resources, command: readonly string[], tell: (line: string) => void): Promise<string> {
-  const script = new BackgroundProcess(resources, command);
-  let told = 0;
-  const stop = script.output.onChange(() => {
-    const lines = script.output.text.split("\n");
-    for (; told < lines.length - 1; told++) tell(lines[told] ?? "");
-  });
-  const timer = setTimeout(() => script.signal("SIGTERM"), MAKE_TIMEOUT_MS);
-  const exit = await script.exited;
-  clearTimeout(timer);
-  stop();
-  if (exit.code !== 0) throw new Error(`The board could not be put together:\n${script.output.tail(40)}`);
-  return script.output.tail(1);
 }
 
 export interface BoardOptions {

@@ -1,9 +1,9 @@
 import { join } from "node:path";
-import { BackgroundProcess, runOrThrow } from "./process.ts";
+import { runMaker } from "./maker.ts";
+import { runOrThrow } from "./process.ts";
 import { Resources } from "./resources.ts";
 
 const SCRIPT = join(import.meta.dirname, "..", "setup", "guest.sh");
-const MAKE_TIMEOUT_MS = 1_200_000;
 
 /** Absolute paths of what test/setup/guest.sh made. */
 export interface Guest {
@@ -26,18 +26,7 @@ export const GUEST_ARGUMENTS = "root=LABEL=rackboot-guest rw console=ttyS0";
 export async function ensureGuest(tell: (line: string) => void = () => undefined): Promise<Guest> {
   const resources = new Resources();
   try {
-    const script = new BackgroundProcess(resources, [SCRIPT]);
-    let told = 0;
-    const stop = script.output.onChange(() => {
-      const lines = script.output.text.split("\n");
-      for (; told < lines.length - 1; told++) tell(lines[told] ?? "");
-    });
-    const timer = setTimeout(() => script.signal("SIGTERM"), MAKE_TIMEOUT_MS);
-    const exit = await script.exited;
-    clearTimeout(timer);
-    stop();
-    if (exit.code !== 0) throw new Error(`The guest could not be made:\n${script.output.tail()}`);
-    const folder = script.output.tail(1);
+    const folder = await runMaker(resources, [SCRIPT], tell);
     return {
       disk: join(folder, "disk.raw"),
       seed: join(folder, "seed.raw"),
