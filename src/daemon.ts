@@ -7,6 +7,7 @@ import { identifyOperations } from "./control/identify-operations.ts";
 import { imageOperations } from "./control/image-operations.ts";
 import { networkOperations } from "./control/network-operations.ts";
 import { stateOperations, withNames } from "./control/operations.ts";
+import { pendingOperations } from "./control/pending-operations.ts";
 import { ControlServer } from "./control/server.ts";
 import { defaultSocketPath } from "./control/socket-path.ts";
 import { systemOperations } from "./control/system-operations.ts";
@@ -113,6 +114,7 @@ class Daemon {
       operations: withNames({
         ...stateOperations({ store: this.#store, version, machines: () => appliance.machines }),
         ...configOperations(live),
+        ...pendingOperations({ config: () => live.inForce.config, state: () => this.#store.snapshot(), work: live }),
         ...networkOperations(network),
         ...entryOperations(() => appliance.machinesNow, appliance.boot.diskBoots),
         ...imageOperations(appliance.boot.images, appliance.boot.installs),

@@ -201,6 +201,7 @@ export class LiveConfig implements ConfigWork {
       type: "config.loaded",
       file,
       machines: config.machines.map(({ name }) => name),
+      macs: config.machines.flatMap(({ macs }) => macs),
       volumes: [...new Set([...config.volumes.keys(), ...config.machines.flatMap(({ disks }) => disks)])],
     });
     const { lastGood } = this.#options;

@@ -7,6 +7,7 @@ import { addCheckMove } from "./machine-check.ts";
 import { addEdits } from "./machine-edit.ts";
 import { addEntries } from "./machine-entries.ts";
 import { addInstall } from "./machine-install.ts";
+import { addPending } from "./machine-pending.ts";
 import { age, json, type Output, table } from "./output.ts";
 import { machineRows, paintStatus } from "./status.ts";
 import { drawBoot, transferCell, transfersOf } from "./timeline.ts";
@@ -21,6 +22,7 @@ export const addMachine: AddCommand = (program, context) => {
   const { output } = context;
   const machine = program.command("machine").description("the machines of the rack");
   addEdits(machine, context);
+  addPending(machine, context);
   addReset(machine, context);
   addEntries(machine, context);
   addCheckMove(machine, context);

@@ -72,7 +72,7 @@ const keys = z.record(z.string().max(64), z.unknown());
 const path = z.array(z.union([z.string().max(255), z.int().min(0)])).max(MAX_PATH);
 
 export function configOperations(work: ConfigWork): Operations {
-  const edit = (change: ConfigEdit, expected?: string): Promise<ConfigEdited> => told(() => work.edit(change, expected));
+  const edit = (change: ConfigEdit, expected?: string): Promise<ConfigEdited> => toldRefusals(() => work.edit(change, expected));
   /** Hardware that runs from a machine's disks would go on writing to them. */
   const mayGo = (machine: string, forced: boolean | undefined, what: string): void => {
     if (forced === true || !work.isConnected(machine)) return;
@@ -96,16 +96,16 @@ export function configOperations(work: ConfigWork): Operations {
       return edit({ kind: "machine.swap", names: input.names });
     }),
     "config.get": call(z.strictObject({ path: path.exactOptional() }), (input) =>
-      told(async (): Promise<ConfigValue> => {
+      toldRefusals(async (): Promise<ConfigValue> => {
         const { file, text } = work.read();
         const content: unknown = parseDocument(text, { version: "1.2", logLevel: "error" }).toJS({ maxAliasCount: 1000 });
         return { file, version: versionOf(text), value: valueAt(content, input.path ?? []) ?? null };
       }),
     ),
-    "config.text": call(z.strictObject({}), () => told(async () => work.read())),
-    "config.replace": call(z.strictObject({ text: z.string().max(MAX_TEXT) }), ({ text }) => told(() => work.replace(text))),
+    "config.text": call(z.strictObject({}), () => toldRefusals(async () => work.read())),
+    "config.replace": call(z.strictObject({ text: z.string().max(MAX_TEXT) }), ({ text }) => toldRefusals(() => work.replace(text))),
     "config.set": call(z.strictObject({ path: path.min(1), value: z.unknown(), version: z.string().exactOptional() }), (input) =>
-      told(async () => {
+      toldRefusals(async () => {
         const { file, text } = work.read();
         if (input.version !== undefined && input.version !== versionOf(text)) {
           throw new ControlError("ERR_REFUSED", `${file} has changed since it was read; look at it and try again`);
@@ -121,7 +121,7 @@ function versionOf(text: string): string {
 }
 
 /** What keeps a file from being changed is the caller's to hear; everything else is a bug of ours. */
-async function told<T>(work: () => Promise<T>): Promise<T> {
+export async function toldRefusals<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (cause) {

@@ -11,12 +11,22 @@ import type { IdentifyCalls } from "./identify-operations.ts";
 import type { ImageCalls, ImageStreams, ImageUploads } from "./image-operations.ts";
 import type { NetworkCalls } from "./network-operations.ts";
 import { call, type Operations, stream } from "./operation.ts";
+import type { PendingCalls } from "./pending-operations.ts";
 import type { SystemCalls, SystemDownloads, SystemStreams } from "./system-operations.ts";
 import type { UpdateCalls, UpdateStreams } from "./update-operations.ts";
 import type { VolumeCalls, VolumeDownloads, VolumeStreams, VolumeUploads } from "./volume-operations.ts";
 
 /** What the operations answer, for typed clients. Numbers without end (an infinite lease) are null in JSON. */
-export interface Calls extends VolumeCalls, EntryCalls, ImageCalls, ConfigCalls, SystemCalls, UpdateCalls, IdentifyCalls, NetworkCalls {
+export interface Calls
+  extends VolumeCalls,
+    EntryCalls,
+    ImageCalls,
+    ConfigCalls,
+    PendingCalls,
+    SystemCalls,
+    UpdateCalls,
+    IdentifyCalls,
+    NetworkCalls {
   /** Names of what this daemon does. */
   readonly operations: { readonly input: Readonly<Record<string, never>>; readonly output: readonly string[] };
   /** Whether the daemon still does what it is asked; for whoever watches over it. */

@@ -175,6 +175,13 @@ export function readOption<T>(options: OptionMap, wanted: DhcpOption<T>): T | un
   }
 }
 
+/** Option 97 as people write a UUID, in the order of the wire; undefined where it is none (RFC 4578, 2.3: type 0 and 16 octets). */
+export function machineUuid(options: OptionMap): string | undefined {
+  const bytes = options.get(MACHINE_IDENTIFIER.code);
+  if (bytes?.length !== 17 || bytes[0] !== 0) return undefined;
+  return hex(bytes.subarray(1)).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}
+
 /** For logs and decoded notes beside vectors: `53 message type: 1`. Never throws; octets that are no value are shown as hex. */
 export function describeOption(code: number, bytes: Uint8Array): string {
   const known = table.get(code);

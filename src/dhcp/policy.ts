@@ -4,7 +4,7 @@ import { type Decision, ignore, type Reply, senderOf } from "./decision.ts";
 import { findAddress, mayHave, mayKeep } from "./grants.ts";
 import { bootOfferFor, type DhcpContext, type Inquiry, readInquiry } from "./inquiry.ts";
 import type { Lease } from "./leases.ts";
-import { MESSAGE_TYPES } from "./options.ts";
+import { ARCHITECTURE, MESSAGE_TYPES, machineUuid, readOption } from "./options.ts";
 import { type DhcpPacket, NO_ADDRESS } from "./packet.ts";
 import { answerAsProxy } from "./proxy.ts";
 import { buildNak, buildReply, destinationOf, nakDestination } from "./reply.ts";
@@ -16,6 +16,7 @@ import { buildNak, buildReply, destinationOf, nakDestination } from "./reply.ts"
 export function decide(packet: DhcpPacket, context: DhcpContext): Decision {
   const inquiry = readInquiry(packet, context);
   if ("reason" in inquiry) return ignore(inquiry, inquiry.reason);
+  if (inquiry.machine === undefined && context.settings.dhcp.unknown === "pending") return hold(inquiry);
   const decision = context.settings.dhcp.mode === "proxy" ? answerAsProxy(inquiry, context) : answer(inquiry, context);
   if (inquiry.type !== MESSAGE_TYPES.discover) return decision;
   const { vendorClass, machine, firmware } = inquiry;
@@ -44,15 +45,28 @@ function answer(inquiry: Inquiry, context: DhcpContext): Decision {
   }
 }
 
+/** No machine has this MAC address: somebody shall decide. What it says of itself is what they will know it by. */
+function hold(inquiry: Inquiry): Decision {
+  const { mac, type, packet, vendorClass, firmware } = inquiry;
+  const reason = "no machine has this MAC address; it is pending until somebody adopts it";
+  if (type !== MESSAGE_TYPES.discover) return ignore(inquiry, reason);
+  const [architecture] = readOption(packet.options, ARCHITECTURE) ?? [];
+  const uuid = machineUuid(packet.options);
+  const event: StateEvent = {
+    type: "dhcp.pending",
+    mac,
+    ...(firmware && { firmware }),
+    ...(vendorClass && { vendorClass }),
+    ...(architecture !== undefined && { architecture }),
+    ...(uuid && { uuid }),
+  };
+  return { kind: "ignore", reason, events: [event] };
+}
+
 /** Undefined where the client is ours to answer: a machine, or anybody where the configuration leases to anybody. */
 function whyNotServed({ machine }: Inquiry, { settings }: DhcpContext): string | undefined {
-  if (machine !== undefined) return undefined;
-  const reasons = {
-    lease: undefined,
-    ignore: "no machine has this MAC address, and dhcp.unknown is ignore",
-    pending: "no machine has this MAC address; it is pending until somebody adopts it",
-  } as const;
-  return reasons[settings.dhcp.unknown];
+  if (machine !== undefined || settings.dhcp.unknown === "lease") return undefined;
+  return "no machine has this MAC address, and dhcp.unknown is ignore";
 }
 
 function discover(inquiry: Inquiry, context: DhcpContext): Decision {

@@ -17,6 +17,8 @@ export interface RackbootFile {
   readonly storage: { readonly path?: string };
   readonly volumes: Readonly<Record<string, VolumeConfig>>;
   readonly machines: Readonly<Record<string, MachineEntry>>;
+  /** Checked here, and copied from the text of the file. */
+  readonly profiles: Readonly<Record<string, unknown>>;
 }
 
 export interface MachineEntry {
@@ -239,7 +241,7 @@ const boot: z.ZodType<BootSource> = z.union(
 
 const INITIATOR_ALLOWED = "an iSCSI name such as iqn.1994-05.com.redhat:uqbar, a list of them, or any";
 
-const machine: z.ZodType<MachineEntry> = z.strictObject(
+const machineShape = z.strictObject(
   {
     mac: value
       .oneOrMore(value.mac, "a MAC address such as 52:54:00:16:00:10 (in quotes if it is digits only), or a list of them", MAX_MACS)
@@ -265,6 +267,12 @@ const machine: z.ZodType<MachineEntry> = z.strictObject(
   },
   { error: "a mapping with mac, address, disks, ..." },
 );
+const machine: z.ZodType<MachineEntry> = machineShape;
+
+/** What several machines can have alike: everything but what a machine is known by. */
+const profile = machineShape.omit({ mac: true, address: true, initiator: true, target: true, hostname: true }).meta({
+  description: "What an unknown machine is given when it is adopted.",
+});
 
 const file: z.ZodType<RackbootFile> = z.strictObject(
   {
@@ -282,6 +290,10 @@ const file: z.ZodType<RackbootFile> = z.strictObject(
       .record(value.machineName as unknown as z.ZodString, machine, { error: "a mapping of names to machines" })
       .default({})
       .describe("The machines of the rack."),
+    profiles: z
+      .record(value.profileName as unknown as z.ZodString, profile, { error: "a mapping of names to keys of a machine" })
+      .default({})
+      .describe('Keys of machines for "rackboot machine adopt --profile"; they are copied into the machine.'),
   },
   { error: "a mapping with network, machines, ..." },
 );

@@ -17,6 +17,17 @@ interface Who {
   readonly machine?: MachineName;
 }
 
+/** What hardware says of itself when it asks for an address; none of it is to be trusted. */
+export interface Identity {
+  readonly firmware?: FirmwareKind;
+  /** Option 60. */
+  readonly vendorClass?: string;
+  /** Option 93, its first number. */
+  readonly architecture?: number;
+  /** Option 97, in the order of the wire. */
+  readonly uuid?: string;
+}
+
 /**
  * Everything that happens, as plain data. Services emit; the reducer is the only reader that makes state of it, the log
  * the only one that makes sentences of it. An event says what was, never what somebody should do.
@@ -39,6 +50,8 @@ export type StateEvent =
       readonly leaseMs: number;
     })
   | (Who & { readonly type: "dhcp.refused"; readonly mac: Mac; readonly reason: string })
+  /** No machine has this MAC address, and somebody shall decide: it is held until it is adopted, and gets nothing. */
+  | ({ readonly type: "dhcp.pending"; readonly mac: Mac } & Identity)
   | (Who & { readonly type: "dhcp.ignored"; readonly mac?: Mac; readonly reason: string })
   | (Who & { readonly type: "dhcp.released"; readonly mac: Mac; readonly address: Ipv4 })
   | (Who & { readonly type: "dhcp.declined"; readonly mac: Mac; readonly address: Ipv4 })
@@ -192,6 +205,8 @@ export type StateEvent =
       readonly type: "config.loaded";
       readonly file: string;
       readonly machines: readonly MachineName[];
+      /** Of all of them. */
+      readonly macs?: readonly Mac[];
       readonly volumes: readonly VolumeName[];
     }
   | { readonly type: "config.rejected"; readonly file: string; readonly problems: readonly string[] }

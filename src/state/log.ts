@@ -57,6 +57,7 @@ const LINES: Lines = {
   "dhcp.acknowledged": info((event) => `${who(event)} has ${event.address}, lease ${formatDuration(event.leaseMs)}`),
   "dhcp.refused": warn((event) => `${who(event)} is refused an address: ${event.reason}`),
   "dhcp.ignored": debug((event) => `DHCP from ${who(event)} is ignored: ${event.reason}`),
+  "dhcp.pending": info((event) => `${who(event)} is held until somebody adopts it: rackboot machine adopt ${event.mac} NAME`),
   "dhcp.released": info((event) => `${who(event)} gives ${event.address} back`),
   "dhcp.declined": warn((event) => `${who(event)} declines ${event.address}: somebody else uses it`),
   "transfer.started": debug(

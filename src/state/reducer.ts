@@ -1,5 +1,5 @@
 import type { MachineName } from "../machine/identifiers.ts";
-import type { TimedEvent } from "./events.ts";
+import type { Identity, TimedEvent } from "./events.ts";
 import {
   type BootRecord,
   MAX_BOOT_NOTES,
@@ -23,6 +23,7 @@ function change(state: State, event: TimedEvent): State {
   switch (event.type) {
     case "dhcp.discovered":
     case "dhcp.refused":
+    case "dhcp.pending":
     case "dhcp.ignored":
       return seen(state, event);
     case "dhcp.offered":
@@ -69,6 +70,7 @@ function change(state: State, event: TimedEvent): State {
         daemon: { phase: state.daemon.phase, sinceMs: state.daemon.sinceMs, config: { file: event.file, loadedAtMs: event.atMs } },
         machines: Object.fromEntries(event.machines.map((name) => [name, own(state.machines, name) ?? { boots: [] }])),
         volumes: Object.fromEntries(event.volumes.map((name) => [name, own(state.volumes, name) ?? {}])),
+        strangers: without(state.strangers, event.macs ?? []),
       };
     case "config.rejected":
       return { ...state, daemon: { ...state.daemon, rejected: { file: event.file, problems: event.problems, atMs: event.atMs } } };
@@ -177,26 +179,52 @@ function count(state: State, event: TimedEvent): State {
   return { ...state, counters };
 }
 
-type DhcpEvent = Extract<TimedEvent, { type: "dhcp.discovered" | "dhcp.offered" | "dhcp.acknowledged" | "dhcp.refused" | "dhcp.ignored" }>;
+type DhcpEvent = Extract<
+  TimedEvent,
+  { type: "dhcp.discovered" | "dhcp.offered" | "dhcp.acknowledged" | "dhcp.refused" | "dhcp.pending" | "dhcp.ignored" }
+>;
 
 const TOLD: Readonly<Record<DhcpEvent["type"], string>> = {
   "dhcp.discovered": "nothing",
   "dhcp.offered": "an offer",
   "dhcp.acknowledged": "a lease",
   "dhcp.refused": "no",
+  "dhcp.pending": "nothing until it is adopted",
   "dhcp.ignored": "nothing",
 };
 
 function seen(state: State, event: DhcpEvent): State {
   const { mac } = event;
   if (mac === undefined) return state;
-  if (event.machine !== undefined) return updateMachine(state, event.machine, (machine) => ({ ...machine, mac, lastSeenAtMs: event.atMs }));
+  if ("machine" in event && event.machine !== undefined)
+    return updateMachine(state, event.machine, (machine) => ({ ...machine, mac, lastSeenAtMs: event.atMs }));
   const { [mac]: before, ...others } = state.strangers;
-  const firmware = ("firmware" in event ? event.firmware : undefined) ?? before?.firmware;
   const told = event.type === "dhcp.discovered" ? (before?.told ?? TOLD[event.type]) : "reason" in event ? event.reason : TOLD[event.type];
-  const now = { lastSeenAtMs: event.atMs, told: boundedReason(told), ...(firmware !== undefined && { firmware }) };
+  const now = {
+    ...identityOf(before),
+    ...identityOf(event.type === "dhcp.discovered" || event.type === "dhcp.pending" ? event : undefined),
+    firstSeenAtMs: before?.firstSeenAtMs ?? event.atMs,
+    lastSeenAtMs: event.atMs,
+    told: boundedReason(told),
+    ...((event.type === "dhcp.pending" || (event.type === "dhcp.discovered" && before?.pending)) && { pending: true as const }),
+  };
   // The one that was seen longest ago goes first: entries are in the order in which they were seen.
   return { ...state, strangers: { ...newest(others, MAX_STRANGERS - 1), [mac]: now } };
+}
+
+function identityOf({ firmware, vendorClass, architecture, uuid }: Identity = {}): Identity {
+  return {
+    ...(firmware !== undefined && { firmware }),
+    // It ends up on terminals.
+    ...(vendorClass !== undefined && { vendorClass: boundedReason(vendorClass.replace(/[^\x20-\x7e]/g, "?")) }),
+    ...(architecture !== undefined && { architecture }),
+    ...(uuid !== undefined && { uuid }),
+  };
+}
+
+function without<T>(entries: Readonly<Record<string, T>>, keys: readonly string[]): Readonly<Record<string, T>> {
+  const gone = new Set(keys);
+  return Object.fromEntries(Object.entries(entries).filter(([key]) => !gone.has(key)));
 }
 
 /** The last `limit` entries. Keys that are numbers sort by value, which for ours is the order they were made in. */

@@ -1,7 +1,7 @@
 import type { FirmwareKind } from "../machine/firmware.ts";
 import type { Ipv4, Iqn, Mac, MachineName } from "../machine/identifiers.ts";
 import type { PoolReport } from "../machine/volume.ts";
-import type { BootStage, FileRole, Transport } from "./events.ts";
+import type { BootStage, FileRole, Identity, Transport } from "./events.ts";
 import type { FaultName } from "./faults.ts";
 import type { AlarmName, AlarmState, Health } from "./health.ts";
 
@@ -119,10 +119,12 @@ export interface FaultState {
   readonly sinceMs: number;
 }
 
-export interface StrangerState {
+export interface StrangerState extends Identity {
+  readonly firstSeenAtMs: number;
   readonly lastSeenAtMs: number;
-  readonly firmware?: FirmwareKind;
   readonly told: string;
+  /** Held until somebody adopts it. */
+  readonly pending?: true;
 }
 
 /** A week of daily reboots. */

@@ -103,6 +103,23 @@ describe("which address", () => {
 });
 
 describe("who is answered", () => {
+  test("a stranger that is pending shows with all that it says of itself, and gets nothing, from a proxy neither", () => {
+    for (const mode of ["server", "proxy"] as const) {
+      const decision = decide(decodePacket(vector("ovmf-pxe-discover")), context({ unknown: "pending", mode }, []));
+      expect(decision).toMatchObject({ kind: "ignore", reason: expect.stringContaining("pending until somebody adopts it") });
+      expect(decision.events).toEqual([
+        {
+          type: "dhcp.pending",
+          mac: "52:54:00:16:00:10",
+          firmware: "uefi-x64-pxe",
+          vendorClass: "PXEClient:Arch:00007:UNDI:003001",
+          architecture: 7,
+          uuid: expect.stringMatching(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/),
+        },
+      ]);
+    }
+  });
+
   test.each(["ignore", "pending"] as const)("a stranger is not, with unknown: %s; nor is it told no", (unknown) => {
     const given = context({ unknown });
     for (const packet of [ask("discover", STRANGER), selecting(STRANGER, "172.16.0.100"), renewing(STRANGER, "10.9.9.9")]) {

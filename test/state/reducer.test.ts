@@ -188,6 +188,25 @@ describe("what goes wrong", () => {
   });
 });
 
+describe("hardware that nobody knows", () => {
+  const mac = "52:54:00:16:00:99" as Mac;
+  const vendorClass = "PXEClient:Arch:00007\u001b[2J";
+  const asks: StateEvent = { type: "dhcp.pending", mac, firmware: "uefi-x64-pxe", vendorClass, architecture: 7, uuid: "4c4c4544" };
+
+  it("is held with what it says of itself, which cannot paint a terminal, and stays held when its system asks as well", () => {
+    const known = { firmware: "uefi-x64-pxe", vendorClass: "PXEClient:Arch:00007?[2J", architecture: 7, uuid: "4c4c4544", pending: true };
+    expect(afterEvents([asks], ready).strangers[mac]).toMatchObject(known);
+    expect(afterEvents([asks, { type: "dhcp.pending", mac }], ready).strangers[mac]).toMatchObject(known);
+  });
+
+  it("is forgotten when it is a machine, or is not held any more", () => {
+    const loaded: StateEvent = { type: "config.loaded", file: "rackboot.yaml", machines: [uqbar], macs: [mac], volumes: [] };
+    expect(afterEvents([asks, loaded], ready).strangers).toEqual({});
+    const ignored: StateEvent = { type: "dhcp.ignored", mac, reason: "no machine has this MAC address" };
+    expect(afterEvents([asks, ignored], ready).strangers[mac]?.pending).toBeUndefined();
+  });
+});
+
 describe("no peer can make the state grow without end:", () => {
   it("strangers", () => {
     const events = Array.from({ length: 300 }, (_, index): StateEvent => {
