@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { niceCeiling, renderPlot } from "./plot.ts";
+import { niceCeiling, renderBars, renderPlot } from "./plot.ts";
 import { renderTable } from "./table.ts";
 
 const plot = renderPlot({
@@ -45,4 +45,21 @@ test("a table lines up, without blanks at the end of a line", () => {
       ],
     ),
   ).toBe(["case         tgt", "-----------  ---  ", "read           1", "random read   22"].join("\n"));
+});
+
+test("bars are as long as what they stand for, next to their names and values", () => {
+  const bars = [
+    { name: "a", value: 200 },
+    { name: "b", value: 100 },
+  ];
+  const svg = renderBars([{ title: "rate <together>", unit: "MB/s", bars }]);
+  const widths = [...svg.matchAll(/<rect x="\d+" y="\d+" width="([\d.]+)"/g)].map(([, width]) => Number(width));
+  expect(widths).toHaveLength(2);
+  expect((widths[0] ?? 0) / (widths[1] ?? 1)).toBeCloseTo(2);
+  expect(svg).toContain("rate &lt;together&gt;");
+  expect(svg).toContain("200 MB/s");
+});
+
+test("bars of nothing are drawn too", () => {
+  expect(renderBars([{ title: "none", unit: "x", bars: [{ name: "a", value: 0 }] }])).toContain("0 x");
 });

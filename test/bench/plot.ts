@@ -11,6 +11,13 @@ export interface Plot {
   readonly series: readonly Series[];
 }
 
+/** Bars of one quantity, with its unit, one below the other. */
+export interface BarChart {
+  readonly title: string;
+  readonly unit: string;
+  readonly bars: readonly { readonly name: string; readonly value: number }[];
+}
+
 const WIDTH = 640;
 const HEIGHT = 400;
 const LEFT = 76;
@@ -77,5 +84,38 @@ export function renderPlot(plot: Plot): string {
     parts.push(`<line x1="${legendX}" x2="${legendX + 18}" y1="${legendY}" y2="${legendY}" stroke="${colour}" stroke-width="2"/>`);
     parts.push(text(legendX + 24, legendY + 4, "start", line.name));
   });
+  return `${parts.join("\n")}\n</svg>\n`;
+}
+
+const BAR_HEIGHT = 22;
+const BAR_GAP = 10;
+const CHART_TOP = 34;
+const NAMES_WIDTH = 90;
+const VALUES_WIDTH = 90;
+
+/** Horizontal bars as SVG, one chart below the other; each chart's longest bar takes the whole width, and all start at zero. */
+export function renderBars(charts: readonly BarChart[]): string {
+  const heightOf = ({ bars }: BarChart): number => CHART_TOP + bars.length * (BAR_HEIGHT + BAR_GAP) + BAR_GAP;
+  const height = charts.reduce((sum, chart) => sum + heightOf(chart), 0);
+  const parts = [
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="12">`,
+    `<rect width="${WIDTH}" height="${height}" fill="white"/>`,
+  ];
+  let y = 0;
+  for (const chart of charts) {
+    parts.push(text(NAMES_WIDTH, y + 22, "start", chart.title, ' font-size="14" font-weight="bold"'));
+    const longest = Math.max(...chart.bars.map(({ value }) => value));
+    chart.bars.forEach(({ name, value }, index) => {
+      const top = y + CHART_TOP + index * (BAR_HEIGHT + BAR_GAP);
+      const width = longest > 0 ? (value / longest) * (WIDTH - NAMES_WIDTH - VALUES_WIDTH) : 0;
+      const colour = COLOURS[index % COLOURS.length] ?? "black";
+      parts.push(text(NAMES_WIDTH - 8, top + BAR_HEIGHT - 7, "end", name));
+      parts.push(
+        `<rect x="${NAMES_WIDTH}" y="${top}" width="${Math.max(1, width).toFixed(1)}" height="${BAR_HEIGHT}" fill="${colour}"/>`,
+        text(NAMES_WIDTH + width + 8, top + BAR_HEIGHT - 7, "start", `${Number(value.toPrecision(3))} ${chart.unit}`),
+      );
+    });
+    y += heightOf(chart);
+  }
   return `${parts.join("\n")}\n</svg>\n`;
 }

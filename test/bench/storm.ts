@@ -3,7 +3,7 @@
  * and istgt on as many reflink copies, in one run: what the device below was asked for, what the page cache took, and how fast
  * it went. And how long it takes until a much fragmented clone reads through its origin. XFS on a loop device that takes no
  * cache of its own, so root is needed. Usage: node test/bench/storm.ts [--help] [--quick] [--machines N] [--folder FOLDER]
- * Writes test/bench/results/<host>/storm.json and storm.txt. Exit code: 0 reached, 1 failed or not reached, 2 usage.
+ * Writes test/bench/results/<host>/storm.json, storm.txt and storm.svg. Exit code: 0 reached, 1 failed or not reached, 2 usage.
  */
 import { closeSync, fdatasyncSync, mkdirSync, openSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -14,6 +14,7 @@ import { run } from "../harness/process.ts";
 import { Resources } from "../harness/resources.ts";
 import { describeHost, hostLine, hostName } from "./host.ts";
 import { buildLoadgen, runLoadgen } from "./loadgen.ts";
+import { type BarChart, renderBars } from "./plot.ts";
 import { compact } from "./statistics.ts";
 import { cachedBytes, Disk, makeDisks } from "./storm-disk.ts";
 import { renderTable } from "./table.ts";
@@ -243,6 +244,20 @@ ${goals.map(([goal, reached]) => `${reached ? "reached    " : "NOT REACHED"}  ${
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, "storm.json"), `${JSON.stringify({ host, ...figures }, null, 2)}\n`);
   writeFileSync(join(folder, "storm.txt"), text);
+  const bars = (title: string, unit: string, value: (one: Storm) => number): BarChart => ({
+    title,
+    unit,
+    bars: storms.map((one) => ({ name: one.target, value: value(one) })),
+  });
+  writeFileSync(
+    join(folder, "storm.svg"),
+    renderBars([
+      bars(`${machines} machines boot from clones of one disk: rate together`, "MB/s", (one) => one.bytesPerSecond / 1e6),
+      bars("read from the device, for each octet of the disk", "x", (one) => one.deviceReads),
+      bars("taken of the page cache", "x", (one) => one.pageCache),
+      bars("the server's processor time", "s", (one) => one.serverCpuSeconds),
+    ]),
+  );
   console.log(`\n${text}`);
   return goals.every(([, reached]) => reached);
 }

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Resources } from "../harness/resources.ts";
 import { killUnderLoad } from "../peers/killed-daemon.ts";
+import { killUnderFio } from "../peers/killed-fio.ts";
 import { type FileSystem, mayMount, mountFileSystem } from "../volume/file-systems.ts";
 import { amount, record } from "./record.ts";
 
@@ -22,5 +23,11 @@ describe.skipIf(!mayMount).each<{ readonly fileSystem: FileSystem; readonly kill
     const report = await killUnderLoad({ storage: join(mounted, "data"), machines: 4, kills });
     record(`killed-daemon-${fileSystem}`, { ...report, lost: 0, torn: 0 });
     expect(report.acknowledged).toBeGreaterThan(100 * kills);
+  });
+
+  it("gives fio back what fio wrote, verified block by block", async () => {
+    const report = await killUnderFio({ storage: join(mounted, "fio"), machines: 2, kills });
+    record(`killed-fio-${fileSystem}`, { ...report, mismatches: 0 });
+    expect(report.verified).toBeGreaterThan(100 * kills);
   });
 });
