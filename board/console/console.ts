@@ -3,9 +3,10 @@ import { ControlError } from "../../src/control/errors.ts";
 import { linkOf } from "./daemon-link.ts";
 import { ESCAPE_TIMEOUT_MS, KeyDecoder } from "./keys.ts";
 import type { Line } from "./line.ts";
-import { type ConsoleEvent, type ConsoleState, type Effect, openConsole, step, topPage } from "./model.ts";
+import { openConsole, step } from "./model.ts";
 import { render } from "./render.ts";
 import type { Daemon, Follow, Handover, Job, Screen } from "./screen.ts";
+import { type ConsoleEvent, type ConsoleState, type Effect, topPage } from "./state.ts";
 import { COLUMNS, Painter, ROWS } from "./terminal.ts";
 
 export interface ConsoleOptions {

@@ -1,6 +1,6 @@
 import type { FormState } from "./form.ts";
-import { type ConsoleState, type FollowState, type Link, missingFor, type Page, type ScreenState, topPage } from "./model.ts";
 import type { Field, Item } from "./screen.ts";
+import { type ConsoleState, type FollowState, type Link, missingFor, type Page, type ScreenState, topPage } from "./state.ts";
 import { type Frame, ROWS, WIDTH } from "./terminal.ts";
 import { plain, wrap } from "./text.ts";
 
@@ -50,7 +50,9 @@ function head(link: Link, title: string, nowMs: number): string {
     link.kind === "up" && link.summary.alarms > 0 ? `${link.summary.alarms} ALARM${link.summary.alarms === 1 ? "" : "S"}  ` : "";
   const trial = link.kind === "up" && link.summary.secondsLeft !== undefined ? `NETWORK ON TRIAL ${link.summary.secondsLeft} s  ` : "";
   const right = `${trial}${alarms}${clock}`;
-  const left = `${title.padEnd(38)}  ${who}`.slice(0, WIDTH - right.length - 2);
+  const room = WIDTH - right.length - 2;
+  // Whose console it is stays readable beside what is wrong.
+  const left = `${title.padEnd(Math.min(38, room - who.length - 2))}  ${who}`.slice(0, room);
   return left.padEnd(WIDTH - right.length) + right;
 }
 
@@ -72,7 +74,7 @@ function awayBody(link: Extract<Link, { kind: "away" }>, nowMs: number): Body {
     "  What to do: it is started again by itself; wait half a minute. If it does not",
     "  come back, press Ctrl-C for a login, and look into the log there:",
     "",
-    "      tail -n 50 /var/log/rackboot.log",
+    "      logread | tail -n 50",
   ];
   return { title: "No answer", lines, keys: "This page goes away when the daemon answers again. Ctrl-C: login" };
 }
@@ -161,9 +163,9 @@ function formBody({ form, answers, at, problem }: FormState): Body {
   const last = at === form.fields.length - 1;
   const keys = [
     last ? "Enter: do it" : "Enter: next",
-    ...(form.fields[at]?.choices === undefined ? ["Ctrl-U: empty"] : ["Left Right: other choice"]),
-    ...(form.fields.length > 1 ? ["Up Down: other field"] : []),
-    "Esc: back, nothing is changed",
+    ...(form.fields[at]?.choices === undefined ? ["Ctrl-U: empty"] : ["Left Right: choice"]),
+    ...(form.fields.length > 1 ? ["Up Down: field"] : []),
+    "Esc: back, nothing changes",
   ];
   return { title: form.title, lines, cursor, keys: keys.join("   ") };
 }

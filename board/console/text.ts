@@ -7,6 +7,8 @@ const LIKE_ASCII: Readonly<Record<string, string>> = {
   "\u201c": '"',
   "\u201d": '"',
   "\u2019": "'",
+  // 82 °C is 82 C.
+  "\u00b0": "",
 };
 
 /** Printable ASCII only: names come from files and from peers, and none of them may steer the terminal. */

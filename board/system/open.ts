@@ -6,9 +6,12 @@ import { DataDisks } from "./disks.ts";
 import { Keeper } from "./password.ts";
 import { makeReport, readLogs } from "./report.ts";
 import { run, whileWritable } from "./run.ts";
+import { Sticks } from "./sticks.ts";
 
 /** What init starts anew when it is ended: the supervisor, and with it the daemon. */
 const SERVICE = "/usr/libexec/rackboot/service";
+/** Where USB sticks are mounted for a look. */
+const STICKS = "/run/rackboot/sticks";
 /** For the answer to reach whoever asked. */
 const ANSWER_FIRST_MS = 500;
 
@@ -17,6 +20,7 @@ export function openSystem(layoutFile: string = LAYOUT_FILE): System | undefined
   if (!existsSync(layoutFile)) return undefined;
   const layout = parseLayout(readFileSync(layoutFile, "utf8"));
   const disks = new DataDisks({ label: layout.dataLabel, folder: layout.dataFolder });
+  const sticks = new Sticks({ folder: STICKS, dataLabel: layout.dataLabel });
   const keeper = new Keeper(`${layout.stateFolder}/password`);
   const clock = new Clock(`${layout.stateFolder}/time-servers`);
   void clock.start();
@@ -27,6 +31,7 @@ export function openSystem(layoutFile: string = LAYOUT_FILE): System | undefined
   return {
     disks: () => disks.list(),
     format: (disk, confirmation, options) => disks.format(disk, confirmation, options),
+    stickFiles: (ending) => sticks.files(ending),
     time: () => clock.read(),
     setTime: (change) => clock.set(change),
     hasPassword: () => keeper.isSet,

@@ -24,6 +24,17 @@ export interface SystemDisk {
   readonly confirmation: string;
 }
 
+/** A file that somebody brought on a USB stick. */
+export interface StickFile {
+  /** Where the daemon reads it. */
+  readonly path: string;
+  /** On the stick. */
+  readonly name: string;
+  /** The stick's label, or the kernel's name of it. */
+  readonly stick: string;
+  readonly sizeBytes: number;
+}
+
 export interface SystemTime {
   readonly nowMs: number;
   /** `unset`: since power-on nobody has told. `person`: set by hand. `ntp`: follows a time server. `clock`: the board has one of its own. */
@@ -53,6 +64,8 @@ export interface System {
    * without its `confirmation`. It is mounted, and the service begins anew on it, within seconds after the answer.
    */
   format(disk: string, confirmation: string, options: WorkOptions): Promise<SystemDisk>;
+  /** Files on USB sticks whose names end so. The sticks are mounted read-only for it. */
+  stickFiles(ending: string): Promise<readonly StickFile[]>;
   time(): Promise<SystemTime>;
   setTime(change: TimeChange): Promise<SystemTime>;
   hasPassword(): boolean;
@@ -92,6 +105,7 @@ const server = z
 const inputs = {
   nothing: z.strictObject({}),
   format: z.strictObject({ disk: text, confirmation: text }),
+  sticks: z.strictObject({ ending: z.string().regex(/^\.[a-z0-9.]{1,15}$/, { error: "the end of a file's name, such as .iso" }) }),
   time: z.strictObject({
     nowMs: z.int().min(0).max(MAX_TIME_MS).exactOptional(),
     servers: z.array(server).max(MAX_TIME_SERVERS).exactOptional(),
@@ -114,6 +128,8 @@ type Done = { readonly done: true };
 /** For typed clients. */
 export interface SystemCalls {
   readonly "system.disks": Call<Nothing, readonly SystemDisk[]>;
+  /** `ending` of the files' names, such as `.iso`. */
+  readonly "system.sticks": Call<{ readonly ending: string }, readonly StickFile[]>;
   readonly "system.time": Call<Nothing, SystemTime>;
   readonly "system.time.set": Call<TimeChange, SystemTime>;
   readonly "system.password": Call<Nothing, { readonly isSet: boolean }>;
@@ -145,6 +161,7 @@ export function systemOperations(system: System | undefined): Operations {
     "system.format": stream(inputs.format, ({ disk, confirmation }, signal) =>
       workAsStream(signal, (options) => told(system, (board) => board.format(disk, confirmation, options))),
     ),
+    "system.sticks": call(inputs.sticks, ({ ending }) => told(system, (board) => board.stickFiles(ending))),
     "system.time": call(inputs.nothing, () => told(system, (board) => board.time())),
     "system.time.set": call(inputs.time, (change) => told(system, (board) => board.setTime(change))),
     "system.password": call(inputs.nothing, () => told(system, async (board) => ({ isSet: board.hasPassword() }))),

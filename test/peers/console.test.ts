@@ -166,7 +166,7 @@ describe("a person at the serial line", () => {
     const cable = new Cable(resources, device);
     startConsole();
     await cable.shows(/ > +1 {2}Status/);
-    cable.type("9\r");
+    cable.type("10\r");
     await cable.shows(/^Back up and restore/);
     cable.type("3\r");
     await cable.shows(/Paste the whole/);

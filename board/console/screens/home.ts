@@ -1,12 +1,13 @@
 import { ControlError } from "../../../src/control/errors.ts";
 import type { StatusReport } from "../../../src/control/operations.ts";
 import { standingFaults } from "../../../src/state/faults.ts";
-import { type MachineStatus, machineStatus } from "../../../src/state/state.ts";
+import { type MachineStatus, machineStatus, type State } from "../../../src/state/state.ts";
 import { age } from "../../../src/state/words.ts";
 import type { Daemon, Item, Screen } from "../screen.ts";
-import { alarmsScreen } from "./alarms.ts";
+import { alarmCount, alarmsScreen } from "./alarms.ts";
 import { backupScreen } from "./backup.ts";
 import { diskScreen } from "./disk.ts";
+import { imagesScreen } from "./images.ts";
 import { logFollow } from "./logs.ts";
 import { machinesScreen } from "./machines.ts";
 import { networkScreen } from "./network.ts";
@@ -23,6 +24,7 @@ const MENU: readonly Item[] = [
   { label: "Status", action: { kind: "open", screen: statusScreen } },
   { label: "Machines", action: { kind: "open", screen: machinesScreen } },
   { label: "Volumes and snapshots", needs: ["volume.list"], action: { kind: "open", screen: volumesScreen } },
+  { label: "Images", needs: ["image.list"], action: { kind: "open", screen: imagesScreen } },
   { label: "Network", needs: ["network.show"], action: { kind: "open", screen: networkScreen } },
   { label: "Data disk", needs: ["system.disks"], action: { kind: "open", screen: diskScreen } },
   { label: "Alarms", action: { kind: "open", screen: alarmsScreen } },
@@ -67,8 +69,18 @@ export function homeLines(report: StatusReport): readonly string[] {
   const names = Object.keys(state.machines);
   const count = (status: MachineStatus): number => names.filter((name) => machineStatus(state, name) === status).length;
   const machines = `Machines: ${names.length}, of which ${count("up")} up, ${count("booting")} booting, ${count("lost")} lost.`;
-  const [fault, ...others] = standingFaults(state);
-  const more = others.length === 0 ? "" : ` (and ${others.length} more)`;
-  const alarm = fault === undefined ? "No alarms." : `ALARM ${fault.fault.number}: ${fault.fault.words}${more}.`;
-  return [alarm, `${machines} ${poolSentence(report)}`, `The daemon is ${state.daemon.phase} since ${age(nowMs - state.daemon.sinceMs)}.`];
+  return [
+    alarmSentence(state),
+    `${machines} ${poolSentence(report)}`,
+    `The daemon is ${state.daemon.phase} since ${age(nowMs - state.daemon.sinceMs)}.`,
+  ];
+}
+
+/** The gravest; the others are under Alarms. */
+function alarmSentence(state: State): string {
+  const count = alarmCount(state);
+  const fault = standingFaults(state)[0]?.fault;
+  if (fault !== undefined) return `ALARM ${fault.number}: ${fault.words}${count > 1 ? ` (and ${count - 1} more)` : ""}.`;
+  if (count === 0) return "No alarms.";
+  return `${count} alarm${count === 1 ? "" : "s"} that stop${count === 1 ? "s" : ""} nothing: look under Alarms.`;
 }

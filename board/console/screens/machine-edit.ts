@@ -3,7 +3,7 @@ import type { Machine } from "../../../src/machine/machine.ts";
 import type { StrangerState } from "../../../src/state/state.ts";
 import { age } from "../../../src/state/words.ts";
 import { ipv4Check, macCheck, needed, orEmpty, sizeCheck } from "../fields.ts";
-import { type Answers, type Form, type Item, type Job, type Outcome, typedConfirmation } from "../screen.ts";
+import { type Answers, type Form, type Item, type Job, type Outcome, type Screen, typedConfirmation } from "../screen.ts";
 
 export const addItem: Item = { label: "Add a machine", needs: ["machine.add"], action: { kind: "form", form: addForm("") } };
 
@@ -105,6 +105,55 @@ export function moveItem({ name, macs }: Machine): Item {
     }),
   };
   return { label: "Move it to other hardware", needs: ["machine.move"], action: { kind: "form", form } };
+}
+
+/** With another machine of the rack, which is chosen from a page of its own. */
+export function swapItem({ name }: Machine): Item {
+  const screen: Screen = {
+    title: `Swap ${name}`,
+    load: async (daemon, signal) => {
+      const machines = await daemon.call("machine.list", {}, signal);
+      const others = machines.filter((other) => other.name !== name);
+      const lines = [
+        others.length === 0
+          ? `There is no other machine that ${name} could change hardware with.`
+          : `The hardware of ${name} and of the other become each other. Names, addresses and disks stay. With which?`,
+      ];
+      return {
+        lines,
+        items: others.map(({ name: other, macs }): Item => {
+          return { label: `${other}  ${macs.join(" ")}`, needs: ["machine.swap"], action: { kind: "form", form: swapForm(name, other) } };
+        }),
+      };
+    },
+  };
+  return { label: "Swap its hardware with another machine's", needs: ["machine.swap"], action: { kind: "open", screen } };
+}
+
+function swapForm(name: string, other: string): Form {
+  const lines = [`${name} and ${other} change their hardware. Switch both off first: each disk has one writer.`];
+  return {
+    title: `Swap ${name} and ${other}`,
+    lines,
+    fields: [
+      {
+        name: "off",
+        label: "Type off when both are off",
+        value: "",
+        check: (answer) => (answer === "off" ? undefined : 'Only "off" goes on.'),
+      },
+    ],
+    submit: () => ({
+      kind: "run",
+      job: {
+        title: `swap ${name} and ${other}`,
+        run: async (daemon, { signal }) => {
+          const answer = await daemon.call("machine.swap", { names: [name, other], force: true }, signal);
+          return { ...edited(answer, `${name} and ${other} have changed their hardware; switch them on.`), back: 2 };
+        },
+      },
+    }),
+  };
 }
 
 /** What may surprise comes with the answer; the first of it is said. */

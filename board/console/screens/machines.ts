@@ -1,15 +1,16 @@
 import type { MachineReport } from "../../../src/control/operations.ts";
 import type { EntriesReport } from "../../../src/machine/boot-entries.ts";
-import type { BootSource, Machine } from "../../../src/machine/machine.ts";
+import type { Machine } from "../../../src/machine/machine.ts";
 import { type BootRecord, machineStatus } from "../../../src/state/state.ts";
 import { age, clock, reachedStages, STAGE_MEANINGS, seconds, transferCell, transfersOf } from "../../../src/state/words.ts";
 import { type Item, type Job, type Screen, typedConfirmation, type View } from "../screen.ts";
 import { columns, facts } from "../text.ts";
-import { addItem, adoptItem, moveItem, removeItem } from "./machine-edit.ts";
+import { bootScreen, bootWords } from "./machine-boot.ts";
+import { addItem, adoptItem, moveItem, removeItem, swapItem } from "./machine-edit.ts";
 import { machineRows } from "./status.ts";
 
 const LIVE_MS = 2000;
-const BAR = 24;
+const BAR = 16;
 
 export const machinesScreen: Screen = {
   title: "Machines",
@@ -66,11 +67,17 @@ function itemsOf(machine: Machine): readonly Item[] {
       action: { kind: "open", screen: entriesScreen(name) },
     },
     {
+      label: "What it boots: its disk, an installation, a rescue system",
+      needs: ["image.list"],
+      action: { kind: "open", screen: bootScreen(machine) },
+    },
+    {
       label: "Reset: throw its clones away and begin anew",
       needs: ["machine.reset"],
       action: { kind: "form", form: typedConfirmation(`Reset ${name}`, resetWarning(machine), name, resetJob(name)) },
     },
     moveItem(machine),
+    swapItem(machine),
     removeItem(machine),
   ];
 }
@@ -114,22 +121,6 @@ export function bootLines(boot: BootRecord): readonly string[] {
   ];
 }
 
-export function bootWords(boot: BootSource): string {
-  switch (boot.kind) {
-    case "disk":
-      return boot.via === "sanboot" ? "its disk, through the loader that is on it" : "what its disk says";
-    case "local":
-      return "by itself";
-    case "kernel":
-      return `kernel ${boot.kernel}`;
-    case "install":
-    case "rescue":
-      return `${boot.kind} ${boot.image}`;
-    case "uki":
-      return boot.file;
-  }
-}
-
 const WHY = {
   disk: "as the disk says",
   "next-entry": "once, as the disk says",
@@ -156,7 +147,6 @@ export function entriesView(name: string, { volume, entries, next, notes }: Entr
     },
   });
   const items = entries.map(({ title, kernel }, index): Item => {
-    const mark = next?.index === index ? `NEXT, ${WHY[next.because]}` : "";
     const options: Screen = {
       title: `Boot ${title}`,
       load: async () => ({
@@ -167,13 +157,18 @@ export function entriesView(name: string, { volume, entries, next, notes }: Entr
         ],
       }),
     };
-    return { label: `${title}${mark === "" ? "" : `  (${mark})`}`, needs: ["machine.boot"], action: { kind: "open", screen: options } };
+    return {
+      label: `${next?.index === index ? "NEXT " : "     "}${title}`,
+      needs: ["machine.boot"],
+      action: { kind: "open", screen: options },
+    };
   });
   const byDisk: Item = {
-    label: "What the disk says",
+    label: "     What the disk says",
     needs: ["machine.boot"],
     action: { kind: "run", job: choose("what its disk says", {}) },
   };
+  const why = next === undefined ? [] : ["", `NEXT, ${WHY[next.because]}:`];
   const found = entries.length === 0 ? `Nothing that can be booted was found on ${volume}.` : `On ${volume}, the first disk of ${name}:`;
-  return { lines: [found, ...notes.map((note) => `  ${note}`)], items: entries.length === 0 ? [] : [...items, byDisk] };
+  return { lines: [found, ...notes.map((note) => `  ${note}`), ...why], items: entries.length === 0 ? [] : [...items, byDisk] };
 }

@@ -1,7 +1,8 @@
 import type { UpdateStatus } from "../../../src/control/update-operations.ts";
 import { needed } from "../fields.ts";
-import type { Daemon, Form, Item, Job, Screen, View } from "../screen.ts";
+import { type Daemon, type Form, type Item, type Job, type Screen, typedConfirmation, type View } from "../screen.ts";
 import { columns } from "../text.ts";
+import { stickItem } from "./sticks.ts";
 
 const LIVE_MS = 2000;
 
@@ -42,7 +43,8 @@ export function updateView({ slots, confirmed, installing }: UpdateStatus): View
       ...(installing ? ["", "An update is being written."] : []),
     ],
     items: [
-      { label: "Install an update from a file", needs: ["update.install"], action: { kind: "form", form: installForm } },
+      stickItem("Install an update from a USB stick", ".raucb", ({ path, name }) => ({ kind: "form", form: stickForm(path, name) })),
+      { label: "Install an update from the data disk", needs: ["update.install"], action: { kind: "form", form: installForm } },
       item("Start what is installed", "update.restart", "It starts; if it does not get READY, the system of now comes back."),
       item("Roll back to the other system", "update.rollback", "The system before starts."),
       item("Keep the system that runs", "update.confirm", "It is kept."),
@@ -62,10 +64,15 @@ function updateJob(title: string, run: (daemon: Daemon, signal: AbortSignal) => 
 
 const installForm: Form = {
   title: "Install an update",
-  lines: ["A signed bundle, on a USB stick or on the data disk. Nothing that runs is touched."],
-  fields: [{ name: "path", label: "File", value: "/media/usb/rackboot.raucb", check: needed }],
+  lines: ["A signed bundle. It is written to the system that does not run; nothing that runs is touched."],
+  fields: [{ name: "path", label: "File", value: "/data/rackboot.raucb", check: needed }],
   submit: ({ path = "" }) => ({ kind: "run", job: installJob(path) }),
 };
+
+function stickForm(path: string, name: string): Form {
+  const lines = [`${name} is checked, and written to the system that does not run. Nothing that runs is touched.`];
+  return typedConfirmation("Install an update", lines, "update", installJob(path));
+}
 
 function installJob(path: string): Job {
   return {

@@ -18,7 +18,7 @@ export function volumesView({ pool, volumes }: VolumeList): View {
     volume.name,
     amount(volume.sizeBytes),
     `${amount(volume.usedBytes)} used`,
-    volume.snapshots.length === 0 ? "" : `${volume.snapshots.length} snapshots`,
+    volume.snapshots.length === 0 ? "" : `${volume.snapshots.length} snapshot${volume.snapshots.length === 1 ? "" : "s"}`,
     volume.machines.join(" ") || (volume.origin === undefined ? "" : `clone of ${volume.origin}`),
   ]);
   const labels = columns(rows, [24, 6, 11, 14]);
@@ -193,7 +193,7 @@ function rollbackForm({ name, open, machines }: VolumeReport, reference: string)
 function deleteWarning({ name, snapshots, machines }: VolumeReport): readonly string[] {
   return [
     `The volume ${name} and all that is on it are lost for good.`,
-    ...(snapshots.length === 0 ? [] : [`Its ${snapshots.length} snapshots go with it.`]),
+    ...(snapshots.length === 0 ? [] : [`Its snapshots go with it: ${snapshots.length}.`]),
     ...(machines.length === 0 ? [] : [`It is the disk of ${machines.join(", ")}.`]),
   ];
 }

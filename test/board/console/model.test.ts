@@ -1,9 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { KeyDecoder } from "../../../board/console/keys.ts";
-import { type ConsoleEvent, type ConsoleState, type Effect, openConsole, step, topPage } from "../../../board/console/model.ts";
+import { openConsole, step } from "../../../board/console/model.ts";
 import { render } from "../../../board/console/render.ts";
 import { type Form, type Item, type Job, type Screen, typedConfirmation } from "../../../board/console/screen.ts";
+import { type ConsoleEvent, type ConsoleState, type Effect, topPage } from "../../../board/console/state.ts";
 import { ROWS, WIDTH } from "../../../board/console/terminal.ts";
 
 const wipe: Job = { title: "wipe", run: async () => ({ message: "wiped" }) };

@@ -1,20 +1,23 @@
-import { describe, expect, it } from "vitest";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openForm } from "../../../board/console/form.ts";
-import { type ConsoleEvent, openConsole, step } from "../../../board/console/model.ts";
+import { openConsole, step } from "../../../board/console/model.ts";
 import { render } from "../../../board/console/render.ts";
 import type { Form, View } from "../../../board/console/screen.ts";
 import { formatForm } from "../../../board/console/screens/disk.ts";
 import { homeScreen } from "../../../board/console/screens/home.ts";
 import { networkView } from "../../../board/console/screens/network.ts";
-import { statusView } from "../../../board/console/screens/status.ts";
-import { updateView } from "../../../board/console/screens/update.ts";
 import { volumesView } from "../../../board/console/screens/volumes.ts";
 import { welcomeView } from "../../../board/console/screens/wizard.ts";
-import type { StatusReport } from "../../../src/control/operations.ts";
-import { Store } from "../../../src/state/store.ts";
-import { start } from "../../state/uefi-boot.ts";
+import type { ConsoleEvent } from "../../../board/console/state.ts";
+import { Desk } from "./desk.ts";
+import { NOW_MS, rackDaemon } from "./rack.ts";
 
-const NOW_MS = Date.UTC(2026, 0, 31, 13, 5, 0);
+// What the pages say of times is the same wherever this runs.
+process.env["TZ"] = "UTC";
+
 const up = {
   kind: "up",
   operations: new Set([
@@ -46,12 +49,6 @@ function shownForm(form: Form): string {
 /** Framed, so that a snapshot shows where the lines end; the clock is the test machine's. */
 function page(lines: readonly string[]): string {
   return lines.map((line, row) => `|${(row === 0 ? line.replace(/\d\d:\d\d:\d\d$/, "hh:mm:ss") : line).padEnd(79)}|`).join("\n");
-}
-
-function statusReport(): StatusReport {
-  const store = new Store();
-  for (const event of start) store.emit(event);
-  return { version: "0.1.0", pid: 1, nowMs: NOW_MS, state: store.snapshot(), reserved: {} };
 }
 
 const network = {
@@ -87,14 +84,6 @@ describe("what a tired person reads at 80 by 24", () => {
     expect(shownForm(formatForm(disk))).toMatchSnapshot();
   });
 
-  it("the two systems of a card", () => {
-    const slots = [
-      { name: "a", running: true, primary: true, state: "good", version: "0.1.0" },
-      { name: "b", running: false, primary: false, state: "failed", version: "0.2.0" },
-    ] as const;
-    expect(shown("Update and roll back", updateView({ slots, confirmed: true, installing: false }))).toMatchSnapshot();
-  });
-
   it("volumes, and a refusal that needs more than a line", () => {
     const pool = { path: "/data", fileSystem: "xfs", reflink: true, sizeBytes: 500e9, freeBytes: 120e9 };
     const view = volumesView({ pool, volumes: [] } as unknown as Parameters<typeof volumesView>[0]);
@@ -108,8 +97,86 @@ describe("what a tired person reads at 80 by 24", () => {
     text = page(render(step({ ...loaded, work: { id: 7, job, progress: "" } }, work).state, NOW_MS).lines);
     expect(text).toMatchSnapshot();
   });
+});
 
-  it("the status of a rack in which a machine boots", () => {
-    expect(shown("Status", statusView(statusReport()))).toMatch(/Machines\s/);
+/** Every page of the menu, and the way there. */
+const PAGES: readonly (readonly string[])[] = [
+  [],
+  ["Status"],
+  ["Machines"],
+  ["Machines", "Add a machine"],
+  ["Machines", "uqbar"],
+  ["Machines", "uqbar", "Boot entry"],
+  ["Machines", "uqbar", "Boot entry", "427.20.1"],
+  ["Machines", "uqbar", "What it boots"],
+  ["Machines", "uqbar", "What it boots", "Install rhel-9.4"],
+  ["Machines", "uqbar", "Reset"],
+  ["Machines", "uqbar", "Move"],
+  ["Machines", "uqbar", "Swap"],
+  ["Machines", "uqbar", "Swap", "tlon"],
+  ["Machines", "uqbar", "Remove"],
+  ["Volumes"],
+  ["Volumes", "Create"],
+  ["Volumes", "uqbar-root"],
+  ["Volumes", "uqbar-root", "Take a snapshot"],
+  ["Volumes", "uqbar-root", "Clone"],
+  ["Volumes", "uqbar-root", "Grow"],
+  ["Volumes", "uqbar-root", "Delete"],
+  ["Volumes", "uqbar-root", "before-update"],
+  ["Volumes", "uqbar-root", "before-update", "Roll"],
+  ["Images"],
+  ["Images", "USB stick"],
+  ["Images", "USB stick", "rhel-9.4"],
+  ["Images", "data disk"],
+  ["Images", "rhel-9.4"],
+  ["Images", "rhel-9.4", "Delete"],
+  ["Network"],
+  ["Network", "Change"],
+  ["Data disk"],
+  ["Data disk", "sdb"],
+  ["Alarms"],
+  ["Log"],
+  ["Update"],
+  ["Update", "USB stick"],
+  ["Update", "USB stick", "raucb"],
+  ["Update", "data disk"],
+  ["Back up"],
+  ["Back up", "Show"],
+  ["Back up", "Paste"],
+  ["Time"],
+  ["Time", "Set the time"],
+  ["Time", "Time servers"],
+  ["Password"],
+  ["Reboot"],
+  ["Shut down"],
+  ["Shell"],
+];
+
+describe("every page of the menu at 80 by 24", () => {
+  // Of what the pages tell, this alone hangs on the machine: which programs are there.
+  const folder = mkdtempSync(join(tmpdir(), "rackboot-path-"));
+  const path = process.env["PATH"];
+  beforeAll(() => {
+    for (const name of ["sz", "rz"]) writeFileSync(join(folder, name), "", { mode: 0o755 });
+    process.env["PATH"] = folder;
+  });
+  afterAll(() => {
+    process.env["PATH"] = path;
+    rmSync(folder, { recursive: true });
+  });
+
+  it.each(PAGES.map((path) => ({ name: ["Menu", ...path].join(" > "), path })))("$name", async ({ path }) => {
+    const desk = await Desk.sitDown(await rackDaemon());
+    expect((await desk.choose(...path)).page).toMatchSnapshot();
+  });
+
+  it.each([[[]], [["Status"]], [["Alarms"]]])("%j while things are wrong, told by words alone", async (path) => {
+    const desk = await Desk.sitDown(await rackDaemon({ troubles: true }));
+    expect((await desk.choose(...path)).page).toMatchSnapshot();
+  });
+
+  it("the first question of a new appliance", async () => {
+    const desk = await Desk.sitDown(await rackDaemon({ isNew: true }));
+    expect((await desk.choose("Answer the questions")).page).toMatchSnapshot();
   });
 });
