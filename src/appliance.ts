@@ -13,14 +13,14 @@ import { keep, keysThatWait } from "./machine/config-once.ts";
 import type { Machine } from "./machine/machine.ts";
 import { Rack } from "./machine/rack.ts";
 import type { Settings } from "./machine/settings.ts";
-import { type DataPlane, openDataPlane } from "./native/data-plane.ts";
+import { type DataPlane, LATENCY_SECONDS, openDataPlane } from "./native/data-plane.ts";
 import { dataThreads } from "./native/threads.ts";
 import { RackNetwork } from "./network/rack-network.ts";
 import { followBoots } from "./state/boot-events.ts";
+import type { DataPlaneNumbers } from "./state/data-plane-metrics.ts";
 import { Timelines } from "./state/database.ts";
 import type { Faults } from "./state/faults.ts";
 import { Identify } from "./state/identify.ts";
-import type { DataPlaneNumbers } from "./state/metrics.ts";
 import type { Store } from "./state/store.ts";
 import { Disks } from "./volume/disks.ts";
 import type { VolumeStoreSettings } from "./volume/store.ts";
@@ -251,7 +251,8 @@ export class Appliance {
       const name = this.#disks.store.byId(volume.volume)?.name;
       return name === undefined ? [] : [{ ...volume, name, ...this.#disks.store.room(volume.volume) }];
     });
-    return { ...counters, volumes };
+    const machines = counters.accounts.flatMap(({ account, ...io }) => (account === "" ? [] : [{ ...io, name: account }]));
+    return { ...counters, latencySeconds: LATENCY_SECONDS, volumes, machines };
   }
 }
 

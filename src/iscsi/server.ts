@@ -249,7 +249,7 @@ export class IscsiServer {
       maxDataLength: done.parameters.maxSendDataSegmentLength,
     };
     this.#granted(luns);
-    this.#plane.enterFullFeature(connection.id, header, text, done.parameters, luns);
+    this.#plane.enterFullFeature(connection.id, header, text, done.parameters, luns, machine?.name ?? "");
     this.#announce(connection, { initiator: done.initiator, ...(machine && { machine }) }, admission.reinstated);
   }
 

@@ -171,8 +171,18 @@ export interface CommandResult {
   readonly sense?: Uint8Array;
 }
 
-export interface VolumeCounters {
-  readonly volume: VolumeId;
+/** Where the buckets of a {@link Latency} end, seconds; the last bucket has no end. The same as in storage/io-stats.h. */
+export const LATENCY_SECONDS: readonly number[] = Array.from({ length: 17 }, (_, bucket) => (32 * 2 ** bucket) / 1e6);
+
+/** From the arrival of commands to their answers. */
+export interface Latency {
+  /** Commands in each bucket (not cumulated), one more than {@link LATENCY_SECONDS} has. */
+  readonly buckets: readonly number[];
+  readonly totalSeconds: number;
+}
+
+/** What commands did that were answered with GOOD; latencies are there where there was one. */
+export interface IoCounters {
   readonly readOps: number;
   readonly readBytes: number;
   /** Of what was read: through the pages of an origin. */
@@ -181,6 +191,29 @@ export interface VolumeCounters {
   readonly writeBytes: number;
   readonly flushOps: number;
   readonly errors: number;
+  /** Commands that have begun and are not answered. */
+  readonly queueDepth: number;
+  readonly readLatency?: Latency;
+  readonly writeLatency?: Latency;
+  readonly flushLatency?: Latency;
+}
+
+export interface VolumeCounters extends IoCounters {
+  readonly volume: VolumeId;
+}
+
+/** Of all sessions that were given this account, also of those that are gone. */
+export interface AccountCounters extends IoCounters {
+  readonly account: string;
+}
+
+/** Of all threads' io_urings. */
+export interface RingCounters {
+  readonly entries: number;
+  readonly completions: number;
+  /** Waits that a short spin ended, and those that slept. */
+  readonly spins: number;
+  readonly sleeps: number;
 }
 
 export interface DataPlaneCounters {
@@ -192,7 +225,9 @@ export interface DataPlaneCounters {
   readonly bufferBytes: number;
   /** Payload octets that user space copied: the number that says whether the path is zero-copy. */
   readonly payloadBytesCopied: number;
+  readonly ring: RingCounters;
   readonly volumes: readonly VolumeCounters[];
+  readonly accounts: readonly AccountCounters[];
 }
 
 /** Errors that the system gave carry its `code` (EADDRINUSE, EACCES, ENOENT, ...) and a message with the next step. */
@@ -226,13 +261,17 @@ export interface DataPlane {
 
   /** Before the full-feature phase: sends a whole PDU (header with AHS, and data without padding) as it is. */
   sendLoginPdu(connection: ConnectionId, header: Uint8Array, data: Uint8Array): void;
-  /** Sends the last login response and enters the full-feature phase in one step, so that no command can come between. */
+  /**
+   * Sends the last login response and enters the full-feature phase in one step, so that no command can come between.
+   * `account` names whose commands they are, in the counters.
+   */
   enterFullFeature(
     connection: ConnectionId,
     header: Uint8Array,
     data: Uint8Array,
     session: SessionParameters,
     luns: readonly LunMapping[],
+    account: string,
   ): void;
   /** Replaces what the session sees. */
   setLuns(connection: ConnectionId, luns: readonly LunMapping[]): void;

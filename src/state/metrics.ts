@@ -1,35 +1,10 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { type DataPlaneNumbers, registerDataPlane } from "./data-plane-metrics.ts";
 import { FAULTS } from "./faults.ts";
 import type { Health } from "./health.ts";
 import { boundedReason } from "./reducer.ts";
 import { MAX_REASONS_OF_A_TYPE, type MachineStatus, machineStatus, type PoolState } from "./state.ts";
 import type { Store } from "./store.ts";
-
-/** The counters of the iSCSI data plane (native/data-plane.ts), with volumes by name. */
-export interface DataPlaneNumbers {
-  readonly connections: number;
-  readonly bytesReceived: number;
-  readonly bytesSent: number;
-  readonly commandsPassedUp: number;
-  readonly protocolErrors: number;
-  readonly bufferBytes: number;
-  readonly payloadBytesCopied: number;
-  readonly volumes: readonly VolumeNumbers[];
-}
-
-export interface VolumeNumbers {
-  readonly name: string;
-  readonly readOps: number;
-  readonly readBytes: number;
-  readonly borrowedBytes: number;
-  readonly writeOps: number;
-  readonly writeBytes: number;
-  readonly flushOps: number;
-  readonly errors: number;
-  readonly sizeBytes: number;
-  /** What its file takes, shared or not. */
-  readonly usedBytes: number;
-}
 
 export interface MetricsOptions {
   readonly store: Store;
@@ -44,22 +19,6 @@ const MISNAMED_METRICS = ["nodejs_active_resources_total", "nodejs_active_handle
 const STATUSES: readonly MachineStatus[] = ["off", "booting", "up", "lost"];
 const TRANSFER_SECONDS = [0.01, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300];
 const BOOT_SECONDS = [10, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1200];
-
-type Row = readonly [name: string, help: string, read: (numbers: DataPlaneNumbers) => number];
-type VolumeRow = readonly [name: string, help: string, read: (numbers: VolumeNumbers) => number];
-
-const DATA_PLANE_COUNTERS: readonly Row[] = [
-  ["iscsi_received_bytes_total", "Octets received on iSCSI connections.", (numbers) => numbers.bytesReceived],
-  ["iscsi_sent_bytes_total", "Octets sent on iSCSI connections.", (numbers) => numbers.bytesSent],
-  ["iscsi_commands_passed_up_total", "SCSI commands answered off the hot path.", (numbers) => numbers.commandsPassedUp],
-  ["iscsi_protocol_errors_total", "PDUs that broke the protocol.", (numbers) => numbers.protocolErrors],
-  ["iscsi_payload_copied_bytes_total", "Payload octets that user space copied.", (numbers) => numbers.payloadBytesCopied],
-];
-
-const DATA_PLANE_GAUGES: readonly Row[] = [
-  ["iscsi_connections", "Open iSCSI connections.", (numbers) => numbers.connections],
-  ["iscsi_buffer_bytes", "Data buffers in use.", (numbers) => numbers.bufferBytes],
-];
 
 const HEALTH_GAUGES: readonly (readonly [name: string, help: string, read: (health: Health) => number | undefined])[] = [
   ["temperature_celsius", "Of the processor.", ({ temperatureC }) => temperatureC],
@@ -83,21 +42,6 @@ function ratio(percent: number | undefined): number | undefined {
   return percent === undefined ? undefined : percent / 100;
 }
 
-const VOLUME_COUNTERS: readonly VolumeRow[] = [
-  ["volume_reads_total", "READ commands.", (numbers) => numbers.readOps],
-  ["volume_read_bytes_total", "Octets read.", (numbers) => numbers.readBytes],
-  ["volume_borrowed_bytes_total", "Octets read through the pages of an origin.", (numbers) => numbers.borrowedBytes],
-  ["volume_writes_total", "WRITE commands.", (numbers) => numbers.writeOps],
-  ["volume_written_bytes_total", "Octets written.", (numbers) => numbers.writeBytes],
-  ["volume_flushes_total", "Flushes to stable storage.", (numbers) => numbers.flushOps],
-  ["volume_errors_total", "Commands that the storage failed.", (numbers) => numbers.errors],
-];
-
-const VOLUME_GAUGES: readonly VolumeRow[] = [
-  ["volume_size_bytes", "What initiators are told.", (numbers) => numbers.sizeBytes],
-  ["volume_used_bytes", "What its file takes of the pool, shared or not.", (numbers) => numbers.usedBytes],
-];
-
 const POOL_GAUGES: readonly (readonly [name: string, help: string, read: (pool: PoolState) => number])[] = [
   ["pool_size_bytes", "The file system that the disks are stored on.", (pool) => pool.sizeBytes],
   ["pool_used_bytes", "Of it, what is taken.", (pool) => pool.sizeBytes - pool.freeBytes],
@@ -120,7 +64,7 @@ export class Metrics {
     this.#gauge("build_info", "1, with the version that runs.", ["version"]).set({ version: options.version }, 1);
     this.#countEvents(store);
     this.#readState(store);
-    if (options.dataPlane !== undefined) this.#readDataPlane(options.dataPlane);
+    if (options.dataPlane !== undefined) registerDataPlane(this.#registry, options.dataPlane);
   }
 
   /** For the header of the answer to a scrape. */
@@ -241,34 +185,6 @@ export class Metrics {
     this.#gauge("config_rejected", "1 while a configuration file is refused.", [], (gauge) => {
       gauge.set(store.snapshot().daemon.rejected === undefined ? 0 : 1);
     });
-  }
-
-  #readDataPlane(read: () => DataPlaneNumbers | undefined): void {
-    for (const [name, help, value] of DATA_PLANE_COUNTERS) {
-      this.#counter(name, help, [], (counter) => {
-        counter.reset();
-        const numbers = read();
-        if (numbers !== undefined) counter.inc(value(numbers));
-      });
-    }
-    for (const [name, help, value] of DATA_PLANE_GAUGES) {
-      this.#gauge(name, help, [], (gauge) => {
-        const numbers = read();
-        gauge.set(numbers === undefined ? 0 : value(numbers));
-      });
-    }
-    for (const [name, help, value] of VOLUME_GAUGES) {
-      this.#gauge(name, help, ["volume"], (gauge) => {
-        gauge.reset();
-        for (const volume of read()?.volumes ?? []) gauge.set({ volume: volume.name }, value(volume));
-      });
-    }
-    for (const [name, help, value] of VOLUME_COUNTERS) {
-      this.#counter(name, help, ["volume"], (counter) => {
-        counter.reset();
-        for (const volume of read()?.volumes ?? []) counter.inc({ volume: volume.name }, value(volume));
-      });
-    }
   }
 }
 

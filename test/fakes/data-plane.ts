@@ -25,6 +25,7 @@ export interface SentPdu {
 /** What enterFullFeature was told. */
 export interface EnteredSession extends SentPdu {
   readonly session: SessionParameters;
+  readonly account: string;
   luns: readonly LunMapping[];
 }
 
@@ -151,10 +152,11 @@ export class FakeDataPlane implements DataPlane {
     data: Uint8Array,
     session: SessionParameters,
     luns: readonly LunMapping[],
+    account: string,
   ): void {
     if (!this.#open.has(connection)) return;
     this.sent.push({ connection, header, data });
-    this.sessions.set(connection, { connection, header, data, session, luns });
+    this.sessions.set(connection, { connection, header, data, session, luns, account });
   }
 
   setLuns(connection: ConnectionId, luns: readonly LunMapping[]): void {
@@ -190,6 +192,8 @@ export class FakeDataPlane implements DataPlane {
       protocolErrors: 0,
       bufferBytes: 0,
       payloadBytesCopied: 0,
+      ring: { entries: 0, completions: 0, spins: 0, sleeps: 0 },
+      accounts: [],
       volumes: [...this.volumes.keys()].map((volume) => ({
         volume,
         readOps: 0,
@@ -199,6 +203,7 @@ export class FakeDataPlane implements DataPlane {
         writeBytes: 0,
         flushOps: 0,
         errors: 0,
+        queueDepth: 0,
       })),
     };
   }

@@ -47,7 +47,7 @@ class Host final : public SessionHost, public BlockIo, public PduSink {
     auto volume = std::make_shared<Volume>();
     volume->id = 1;
     volume->spec.thin = true;
-    volume->stats = std::vector<VolumeStats>(1);
+    volume->stats = std::vector<IoStats>(1);
     view_ = std::make_shared<VolumeView>();
     view_->volume = volume;
     view_->stats = &volume->stats[0];
@@ -93,6 +93,9 @@ class Host final : public SessionHost, public BlockIo, public PduSink {
   BlockIo& io() override { return *this; }
   SendQueue& sendQueue() override { return out_; }
   SessionCounters& counters() override { return counters_; }
+  IoStats& account() override { return account_; }
+  uint64_t nowNs() override { return ++clockNs_; }
+  uint64_t arrivedNs() override { return clockNs_; }
   VolumeViewRef view(VolumeId id) override { return id == 1 ? view_ : nullptr; }
   void emit(Event&& event) override {
     if (event.type == EventType::command) up_.push_back(event.task);
@@ -263,6 +266,8 @@ class Host final : public SessionHost, public BlockIo, public PduSink {
   Framer framer_;
   SendQueue out_;
   SessionCounters counters_;
+  IoStats account_;
+  uint64_t clockNs_ = 0;
   VolumeViewRef view_;
   std::vector<uint8_t> disk_ = std::vector<uint8_t>(kVolumeBytes);
   std::unique_ptr<Session> session_;

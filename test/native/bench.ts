@@ -37,6 +37,7 @@ export const PARAMETERS: SessionParameters = {
 export interface LoginOptions extends InitiatorOptions {
   readonly parameters?: Partial<SessionParameters>;
   readonly luns?: readonly LunMapping[];
+  readonly account?: string;
   /** Leaves the power-on unit attention of each LUN pending. */
   readonly keepAttention?: boolean;
 }
@@ -52,7 +53,7 @@ export class Bench {
   onText: (event: EventOf<"pdu">) => void = () => undefined;
   readonly #inFullFeature = new Set<ConnectionId>();
   readonly #waiting: { readonly match: (event: DataPlaneEvent) => boolean; readonly resolve: (event: DataPlaneEvent) => void }[] = [];
-  readonly #logins: { readonly parameters: SessionParameters; readonly luns: readonly LunMapping[] }[] = [];
+  readonly #logins: { readonly parameters: SessionParameters; readonly luns: readonly LunMapping[]; readonly account: string }[] = [];
   #files = 0;
   #lastLogin: Promise<unknown> = Promise.resolve();
 
@@ -99,7 +100,7 @@ export class Bench {
     header.writeUInt32BE(login.parameters.expCmdSN, 28);
     header.writeUInt32BE(login.parameters.expCmdSN + 127, 32);
     this.#inFullFeature.add(event.connection);
-    this.plane.enterFullFeature(event.connection, header, new Uint8Array(0), login.parameters, login.luns);
+    this.plane.enterFullFeature(event.connection, header, new Uint8Array(0), login.parameters, login.luns, login.account);
   }
 
   /** The next event, or one that came already, of this kind. */
@@ -132,7 +133,7 @@ export class Bench {
     const parameters = { ...PARAMETERS, headerDigest: options.headerDigest === true, dataDigest: options.dataDigest === true };
     const before = this.events.length;
     const initiator = await Initiator.connect(this.port, options);
-    this.#logins.push({ parameters: { ...parameters, ...options.parameters }, luns });
+    this.#logins.push({ parameters: { ...parameters, ...options.parameters }, luns, account: options.account ?? "" });
     await initiator.login();
     const pdu = this.events.slice(before).find((event) => event.type === "pdu" && (event.header[0] ?? 0) === 0x43);
     if (pdu?.type !== "pdu") throw new Error("no login came up");

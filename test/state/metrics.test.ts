@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { type DataPlaneNumbers, Metrics } from "../../src/state/metrics.ts";
+import type { DataPlaneNumbers } from "../../src/state/data-plane-metrics.ts";
+import { Metrics } from "../../src/state/metrics.ts";
 import { MAX_REASONS_OF_A_TYPE } from "../../src/state/state.ts";
 import { Store } from "../../src/state/store.ts";
+import { problemsOfMetrics } from "../peers/prometheus-text.ts";
 import { root, start, uefiBoot, uqbar } from "./uefi-boot.ts";
 
 const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -14,6 +16,22 @@ const NUMBERS: DataPlaneNumbers = {
   protocolErrors: 4,
   bufferBytes: 65536,
   payloadBytesCopied: 0,
+  ring: { entries: 50, completions: 51, spins: 6, sleeps: 7 },
+  latencySeconds: [0.001, 0.002],
+  machines: [
+    {
+      name: "uqbar",
+      readOps: 3,
+      readBytes: 1024,
+      borrowedBytes: 0,
+      writeOps: 2,
+      writeBytes: 256,
+      flushOps: 1,
+      errors: 0,
+      queueDepth: 1,
+      flushLatency: { buckets: [0, 0, 1], totalSeconds: 0.5 },
+    },
+  ],
   volumes: [
     {
       name: "uqbar-root",
@@ -24,6 +42,8 @@ const NUMBERS: DataPlaneNumbers = {
       writeBytes: 512,
       flushOps: 9,
       errors: 0,
+      queueDepth: 4,
+      readLatency: { buckets: [4, 2, 1], totalSeconds: 0.25 },
       sizeBytes: 1048576,
       usedBytes: 4096,
     },
@@ -104,17 +124,33 @@ describe("a scrape", () => {
         "rackboot_iscsi_commands_passed_up_total 30",
         "rackboot_iscsi_protocol_errors_total 4",
         "rackboot_iscsi_payload_copied_bytes_total 0",
+        "rackboot_iscsi_ring_entries_total 50",
+        "rackboot_iscsi_ring_completions_total 51",
+        "rackboot_iscsi_ring_spins_total 6",
+        "rackboot_iscsi_ring_sleeps_total 7",
         "rackboot_iscsi_connections 2",
         "rackboot_iscsi_buffer_bytes 65536",
-        "rackboot_volume_size_bytes{volume="uqbar-root"} 1048576",
-        "rackboot_volume_used_bytes{volume="uqbar-root"} 4096",
         "rackboot_volume_reads_total{volume="uqbar-root"} 7",
         "rackboot_volume_read_bytes_total{volume="uqbar-root"} 4096",
-        "rackboot_volume_borrowed_bytes_total{volume="uqbar-root"} 1024",
         "rackboot_volume_writes_total{volume="uqbar-root"} 8",
         "rackboot_volume_written_bytes_total{volume="uqbar-root"} 512",
         "rackboot_volume_flushes_total{volume="uqbar-root"} 9",
         "rackboot_volume_errors_total{volume="uqbar-root"} 0",
+        "rackboot_volume_borrowed_bytes_total{volume="uqbar-root"} 1024",
+        "rackboot_machine_reads_total{machine="uqbar"} 3",
+        "rackboot_machine_read_bytes_total{machine="uqbar"} 1024",
+        "rackboot_machine_writes_total{machine="uqbar"} 2",
+        "rackboot_machine_written_bytes_total{machine="uqbar"} 256",
+        "rackboot_machine_flushes_total{machine="uqbar"} 1",
+        "rackboot_machine_errors_total{machine="uqbar"} 0",
+        "rackboot_volume_size_bytes{volume="uqbar-root"} 1048576",
+        "rackboot_volume_used_bytes{volume="uqbar-root"} 4096",
+        "rackboot_volume_queue_depth{volume="uqbar-root"} 4",
+        "rackboot_machine_queue_depth{machine="uqbar"} 1",
+        "rackboot_volume_latency_seconds_sum{volume="uqbar-root",operation="read"} 0.25",
+        "rackboot_volume_latency_seconds_count{volume="uqbar-root",operation="read"} 7",
+        "rackboot_machine_latency_seconds_sum{machine="uqbar",operation="flush"} 0.5",
+        "rackboot_machine_latency_seconds_count{machine="uqbar",operation="flush"} 1",
       ]
     `);
   });
@@ -145,5 +181,29 @@ describe("a scrape", () => {
     const names = [...(await metrics.text()).matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name ?? "");
     expect(names.length).toBeGreaterThan(20);
     expect(names.filter((name) => !name.startsWith("rackboot_") || /_(ms|milliseconds|kb|mb)(_|$)/.test(name))).toEqual([]);
+  });
+
+  it("shows how long commands took, as Prometheus cumulates it, and nothing of operations that never were", async () => {
+    const metrics = new Metrics({ store: new Store({ now: () => 0 }), version: "1", dataPlane: () => NUMBERS });
+    const text = await metrics.text();
+    expect(text.split("\n").filter((line) => line.includes("latency_seconds"))).toMatchInlineSnapshot(`
+      [
+        "# HELP rackboot_volume_latency_seconds From the arrival of a command to its answer.",
+        "# TYPE rackboot_volume_latency_seconds histogram",
+        "rackboot_volume_latency_seconds_bucket{le="0.001",volume="uqbar-root",operation="read"} 4",
+        "rackboot_volume_latency_seconds_bucket{le="0.002",volume="uqbar-root",operation="read"} 6",
+        "rackboot_volume_latency_seconds_bucket{le="+Inf",volume="uqbar-root",operation="read"} 7",
+        "rackboot_volume_latency_seconds_sum{volume="uqbar-root",operation="read"} 0.25",
+        "rackboot_volume_latency_seconds_count{volume="uqbar-root",operation="read"} 7",
+        "# HELP rackboot_machine_latency_seconds From the arrival of a command to its answer.",
+        "# TYPE rackboot_machine_latency_seconds histogram",
+        "rackboot_machine_latency_seconds_bucket{le="0.001",machine="uqbar",operation="flush"} 0",
+        "rackboot_machine_latency_seconds_bucket{le="0.002",machine="uqbar",operation="flush"} 0",
+        "rackboot_machine_latency_seconds_bucket{le="+Inf",machine="uqbar",operation="flush"} 1",
+        "rackboot_machine_latency_seconds_sum{machine="uqbar",operation="flush"} 0.5",
+        "rackboot_machine_latency_seconds_count{machine="uqbar",operation="flush"} 1",
+      ]
+    `);
+    expect(problemsOfMetrics(text)).toEqual([]);
   });
 });

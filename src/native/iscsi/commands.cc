@@ -22,6 +22,7 @@ Task* Session::makeTask(const uint8_t* header, uint32_t ahsBytes) {
   task->id = nextTaskId_++;
   task->itt = get32(header + kIttAt);
   task->cmdSn = get32(header + kCmdSnAt);
+  task->arrivedNs = host_.arrivedNs();
   task->immediate = isImmediate(header);
   task->reads = (header[1] & kCommandRead) != 0;
   task->writes = (header[1] & kCommandWrite) != 0;
@@ -63,6 +64,9 @@ void Session::classify(Task& task) {
     return;
   }
   task.view = lun->view;
+  task.counted = true;
+  task.view->stats->begun.add(1);
+  host_.account().begun.add(1);
   const CommandRow* row = commandRow(opcode);
   if (row != nullptr && row->kind == CommandKind::requestSense) {
     if (!lun->attentions.empty()) answerSense(task, *lun);
@@ -259,10 +263,9 @@ void Session::finish(Task& task) {
   if (task.view && task.outcome.good()) {
     if (task.kind == CommandKind::write || task.kind == CommandKind::writeVerify || task.kind == CommandKind::compareAndWrite ||
         task.kind == CommandKind::orWrite) {
-      task.view->stats->writeOps.add(1);
-      task.view->stats->writeBytes.add(task.transfer);
+      book(task, Booked::write, task.transfer);
     }
-    if (task.kind == CommandKind::synchronizeCache) task.view->stats->flushOps.add(1);
+    if (task.kind == CommandKind::synchronizeCache) book(task, Booked::flush, 0);
   }
   remove(task);
 }
@@ -287,10 +290,39 @@ void Session::leaveWindow(Task& task) {
   }
 }
 
+/// Counts a command that is being answered with GOOD.
+void Session::book(Task& task, Booked what, uint64_t bytes) {
+  const uint64_t elapsedNs = host_.nowNs() - task.arrivedNs;
+  for (IoStats* stats : {task.view->stats, &host_.account()}) {
+    switch (what) {
+      case Booked::read:
+        stats->readOps.add(1);
+        stats->readBytes.add(bytes);
+        break;
+      case Booked::write:
+        stats->writeOps.add(1);
+        stats->writeBytes.add(bytes);
+        break;
+      case Booked::flush: stats->flushOps.add(1); break;
+    }
+    stats->latencies[static_cast<size_t>(what)].add(elapsedNs);
+  }
+}
+
+void Session::bookError(Task& task) {
+  if (!task.view) return;
+  task.view->stats->errors.add(1);
+  host_.account().errors.add(1);
+}
+
 /// The task is answered or aborted: its tag is free again.
 void Session::remove(Task& task) {
   tasks_.remove(&task);
   leaveWindow(task);
+  if (task.counted) {
+    task.view->stats->ended.add(1);
+    host_.account().ended.add(1);
+  }
   if (task.queued) {
     std::erase(readQueue_, &task);
     std::erase(solicitQueue_, &task);

@@ -235,7 +235,7 @@ void Session::stepDone(Piece& piece) {
     return;
   }
   if (piece.error != 0) {
-    task.view->stats->errors.add(1);
+    bookError(task);
     if (task.outcome.good()) task.outcome = outcomeOf(piece.error, piece.kind);
   }
   if (!task.outcome.good()) {

@@ -56,6 +56,11 @@ class SessionHost {
   virtual BlockIo& io() = 0;
   virtual SendQueue& sendQueue() = 0;
   virtual SessionCounters& counters() = 0;
+  /// Where what this session does is counted beside its volumes.
+  virtual IoStats& account() = 0;
+  /// CLOCK_MONOTONIC, nanoseconds: now, and when the octets came that are being parsed.
+  virtual uint64_t nowNs() = 0;
+  virtual uint64_t arrivedNs() = 0;
   virtual VolumeViewRef view(VolumeId volume) = 0;
   virtual void emit(Event&& event) = 0;
   /// Ends the connection after what is in the send queue.
@@ -155,6 +160,8 @@ class Session final : public IoOwner {
   void finish(Task& task);
   void fail(Task& task, const Outcome& outcome);
   void leaveWindow(Task& task);
+  void book(Task& task, Booked what, uint64_t bytes);
+  void bookError(Task& task);
   void remove(Task& task);
   void release(Task& task);
   void sendResponse(Task& task, const std::vector<uint8_t>* sense);

@@ -56,6 +56,7 @@ enum class Work : uint8_t { none, begun, done };
 
 struct Task {
   TaskId id = 0;
+  uint64_t arrivedNs = 0;
   uint32_t itt = 0;
   uint32_t cmdSn = 0;
   bool immediate = false;
@@ -64,6 +65,7 @@ struct Task {
   bool delivered = false;
   bool aborted = false;
   bool passedUp = false;
+  bool counted = false;          // it is in the queue depth of its volume
   bool queued = false;           // waits in one of the session's queues
   bool unsolicitedEnded = true;  // no further unsolicited Data-Out comes
   bool leftWindow = false;       // its place in the command window is free again

@@ -147,7 +147,7 @@ void Session::settled(Piece& piece) {
   if (piece.kind == IoKind::read) readsInFlight_ -= piece.length;
   if (task.aborted) return release(task);
   if (piece.error != 0) {
-    if (task.view) task.view->stats->errors.add(1);
+    bookError(task);
     if (task.outcome.good()) task.outcome = outcomeOf(piece.error, piece.kind);
     dropPiece(piece);
     return advance(task);
@@ -168,8 +168,7 @@ void Session::settled(Piece& piece) {
   sendData(task, piece.data, piece.length, piece.buffer, {});
   dropPiece(piece);
   if (!last) return advance(task);
-  task.view->stats->readOps.add(1);
-  task.view->stats->readBytes.add(task.transfer);
+  book(task, Booked::read, task.transfer);
   if (!firstRead_) {
     firstRead_ = true;
     Event event(EventType::firstRead, id_);

@@ -37,6 +37,34 @@ const char* name(CloseReason reason) {
   return "io-error";
 }
 
+Napi::Object fromLatency(Napi::Env env, const LatencyCount& count) {
+  Napi::Array buckets = Napi::Array::New(env, count.buckets.size());
+  for (uint32_t i = 0; i < count.buckets.size(); ++i) buckets.Set(i, fromCounter(env, count.buckets[i]));
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("buckets", buckets);
+  out.Set("totalSeconds", static_cast<double>(count.totalNs) / 1e9);
+  return out;
+}
+
+Napi::Object fromIo(Napi::Env env, const IoCount& count) {
+  Napi::Object row = Napi::Object::New(env);
+  row.Set("readOps", fromCounter(env, count.readOps));
+  row.Set("readBytes", fromCounter(env, count.readBytes));
+  row.Set("borrowedBytes", fromCounter(env, count.borrowedBytes));
+  row.Set("writeOps", fromCounter(env, count.writeOps));
+  row.Set("writeBytes", fromCounter(env, count.writeBytes));
+  row.Set("flushOps", fromCounter(env, count.flushOps));
+  row.Set("errors", fromCounter(env, count.errors));
+  row.Set("queueDepth", fromCounter(env, count.queueDepth));
+  // Arrays are the dear part, and most disks never get a flush: only what happened is told of.
+  constexpr const char* kNames[kBooked] = {"readLatency", "writeLatency", "flushLatency"};
+  const uint64_t happened[kBooked] = {count.readOps, count.writeOps, count.flushOps};
+  for (size_t i = 0; i < kBooked; ++i) {
+    if (happened[i] > 0) row.Set(kNames[i], fromLatency(env, count.latencies[i]));
+  }
+  return row;
+}
+
 Napi::Array fromNames(Napi::Env env, const std::vector<std::string>& names) {
   Napi::Array array = Napi::Array::New(env, names.size());
   for (uint32_t i = 0; i < names.size(); ++i) array.Set(i, Napi::String::New(env, names[i]));
@@ -242,21 +270,26 @@ Napi::Object fromCount(Napi::Env env, const PlaneCount& count) {
   out.Set("protocolErrors", fromCounter(env, count.protocolErrors));
   out.Set("bufferBytes", fromCounter(env, count.bufferBytes));
   out.Set("payloadBytesCopied", fromCounter(env, count.payloadBytesCopied));
+  Napi::Object ring = Napi::Object::New(env);
+  ring.Set("entries", fromCounter(env, count.ringEntries));
+  ring.Set("completions", fromCounter(env, count.ringCompletions));
+  ring.Set("spins", fromCounter(env, count.ringSpins));
+  ring.Set("sleeps", fromCounter(env, count.ringSleeps));
+  out.Set("ring", ring);
   Napi::Array volumes = Napi::Array::New(env, count.volumes.size());
   for (uint32_t i = 0; i < count.volumes.size(); ++i) {
-    const VolumeCount& volume = count.volumes[i];
-    Napi::Object row = Napi::Object::New(env);
-    row.Set("volume", volume.volume);
-    row.Set("readOps", fromCounter(env, volume.readOps));
-    row.Set("readBytes", fromCounter(env, volume.readBytes));
-    row.Set("borrowedBytes", fromCounter(env, volume.borrowedBytes));
-    row.Set("writeOps", fromCounter(env, volume.writeOps));
-    row.Set("writeBytes", fromCounter(env, volume.writeBytes));
-    row.Set("flushOps", fromCounter(env, volume.flushOps));
-    row.Set("errors", fromCounter(env, volume.errors));
+    Napi::Object row = fromIo(env, count.volumes[i].io);
+    row.Set("volume", count.volumes[i].volume);
     volumes.Set(i, row);
   }
   out.Set("volumes", volumes);
+  Napi::Array accounts = Napi::Array::New(env, count.accounts.size());
+  for (uint32_t i = 0; i < count.accounts.size(); ++i) {
+    Napi::Object row = fromIo(env, count.accounts[i].io);
+    row.Set("account", count.accounts[i].name);
+    accounts.Set(i, row);
+  }
+  out.Set("accounts", accounts);
   return out;
 }
 

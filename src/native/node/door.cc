@@ -246,8 +246,11 @@ void Door::enterFullFeature(const Napi::CallbackInfo& info) {
   std::vector<uint8_t> header = toBytes(info[1]);
   const SessionParameters parameters = toSessionParameters(info[3].As<Napi::Object>());
   if (!isHeader(info.Env(), header) || !isAcceptable(info.Env(), parameters)) return;
-  plane_->withConnection(connectionOf(info), [header, data = toBytes(info[2]), parameters, luns = toLunMappings(info[4])](
-                                                 Connection& connection) { connection.enterFullFeature(header, data, parameters, luns); });
+  const std::shared_ptr<Account> account = plane_->account(info[5].ToString().Utf8Value());
+  plane_->withConnection(connectionOf(info),
+                         [header, data = toBytes(info[2]), parameters, luns = toLunMappings(info[4]), account](Connection& connection) {
+                           connection.enterFullFeature(header, data, parameters, luns, account);
+                         });
 }
 
 void Door::setLuns(const Napi::CallbackInfo& info) {

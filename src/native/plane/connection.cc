@@ -73,7 +73,7 @@ void Connection::open(uint32_t portal) {
   length = sizeof address;
   if (getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &length) == 0) describe(address, event.localAddress, event.localPort);
   emit(std::move(event));
-  worker_.setDeadline(*this, nowNs() + kLoginTimeoutNs);
+  worker_.setDeadline(*this, rackboot::nowNs() + kLoginTimeoutNs);
   wake();
 }
 
@@ -146,6 +146,7 @@ void Connection::armReceive() {
 void Connection::received(int result) {
   receive_.inFlight = false;
   if (result > 0) {
+    arrivedNs_ = worker_.ring().roundNs();
     worker_.stats().bytesReceived.add(static_cast<uint64_t>(result));
     if (isOpen()) framer_.commit(static_cast<uint32_t>(result));
   } else if (result == 0) {
@@ -201,7 +202,7 @@ void Connection::end(CloseReason reason, const char* detail) {
   phase_ = Phase::flushing;
   reason_ = reason;
   detail_ = detail;
-  worker_.setDeadline(*this, nowNs() + (waitsForPeer_ ? kLingerNs : kDropLingerNs));
+  worker_.setDeadline(*this, rackboot::nowNs() + (waitsForPeer_ ? kLingerNs : kDropLingerNs));
   wake();
 }
 
@@ -248,7 +249,7 @@ void Connection::shutdown() {
   if (phase_ == Phase::login) return end(CloseReason::shutdown, "the daemon stops");
   if (phase_ != Phase::fullFeature) return;
   phase_ = Phase::finishing;
-  worker_.setDeadline(*this, nowNs() + kShutdownNs);
+  worker_.setDeadline(*this, rackboot::nowNs() + kShutdownNs);
   wake();
 }
 
@@ -264,8 +265,10 @@ void Connection::sendLoginPdu(std::vector<uint8_t> header, std::vector<uint8_t> 
 }
 
 void Connection::enterFullFeature(std::vector<uint8_t> header, std::vector<uint8_t> data, const SessionParameters& parameters,
-                                  const std::vector<LunMapping>& luns) {
+                                  const std::vector<LunMapping>& luns, const std::shared_ptr<Account>& account) {
   if (phase_ != Phase::login) return;
+  account_ = account;
+  stats_ = &account->at(worker_.index());
   worker_.setDeadline(*this, 0);
   out_.push(std::move(header), std::move(data));
   out_.useDigests(parameters.headerDigest, parameters.dataDigest);
@@ -303,6 +306,9 @@ BlockIo& Connection::io() {
 }
 SessionCounters& Connection::counters() {
   return worker_.stats().sessions;
+}
+uint64_t Connection::nowNs() {
+  return rackboot::nowNs();
 }
 VolumeViewRef Connection::view(VolumeId volume) {
   return worker_.volumes().view(volume);

@@ -18,6 +18,9 @@ namespace rackboot {
 
 class Worker;
 
+/// What the sessions of one machine did, counted by each thread on its own.
+using Account = std::vector<IoStats>;
+
 /// Data of a PDU before the full-feature phase: RFC 7143, 13.12 says 8192; a little more does no harm.
 constexpr uint32_t kLoginBytes = 16 * 1024;
 constexpr uint64_t kLoginTimeoutNs = 30'000'000'000;
@@ -45,7 +48,7 @@ class Connection final : public PduSink, public SessionHost {
   // From above.
   void sendLoginPdu(std::vector<uint8_t> header, std::vector<uint8_t> data);
   void enterFullFeature(std::vector<uint8_t> header, std::vector<uint8_t> data, const SessionParameters& parameters,
-                        const std::vector<LunMapping>& luns);
+                        const std::vector<LunMapping>& luns, const std::shared_ptr<Account>& account);
   void drop(std::string detail);
 
   // PduSink
@@ -57,6 +60,9 @@ class Connection final : public PduSink, public SessionHost {
   BlockIo& io() override;
   SendQueue& sendQueue() override { return out_; }
   SessionCounters& counters() override;
+  IoStats& account() override { return *stats_; }
+  uint64_t nowNs() override;
+  uint64_t arrivedNs() override { return arrivedNs_; }
   VolumeViewRef view(VolumeId volume) override;
   void emit(Event&& event) override;
   void end(CloseReason reason, const char* detail) override;
@@ -122,6 +128,9 @@ class Connection final : public PduSink, public SessionHost {
   bool broken_ = false;        // the socket no longer carries anything
   bool waitsForPeer_ = false;  // a last answer should not be cut off by a reset
   uint64_t copiedBefore_ = 0;
+  uint64_t arrivedNs_ = 0;
+  std::shared_ptr<Account> account_;
+  IoStats* stats_ = nullptr;  // the account's, of this thread
   CloseReason reason_ = CloseReason::peerClosed;
   std::string detail_;
 };

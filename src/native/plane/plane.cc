@@ -266,34 +266,6 @@ void Plane::withConnection(ConnectionId id, std::function<void(Connection&)> act
   });
 }
 
-PlaneCount Plane::count() const {
-  PlaneCount out;
-  for (const Worker* worker : order_) {
-    const WorkerStats& stats = worker->stats();
-    out.connections += worker->load.load(std::memory_order_relaxed);
-    out.bytesReceived += stats.bytesReceived.get();
-    out.bytesSent += stats.bytesSent.get();
-    out.commandsPassedUp += stats.sessions.commandsPassedUp.get();
-    out.protocolErrors += stats.sessions.protocolErrors.get();
-    out.bufferBytes += stats.bufferBytes.get();
-    out.payloadBytesCopied += stats.payloadBytesCopied.get();
-  }
-  for (const auto& [id, volume] : volumes_) {
-    VolumeCount count{id, 0, 0, 0, 0, 0, 0, 0};
-    for (const VolumeStats& stats : volume->stats) {
-      count.readOps += stats.readOps.get();
-      count.readBytes += stats.readBytes.get();
-      count.borrowedBytes += stats.borrowedBytes.get();
-      count.writeOps += stats.writeOps.get();
-      count.writeBytes += stats.writeBytes.get();
-      count.flushOps += stats.flushOps.get();
-      count.errors += stats.errors.get();
-    }
-    out.volumes.push_back(count);
-  }
-  return out;
-}
-
 /// A thread ends when it is told to and there is no lock. Counting first and looking at `stopping_` second means that whoever
 /// ends without having seen this lock was told after `stopping_` was set, so that this lock is refused.
 bool Plane::beginLock() {

@@ -1,6 +1,7 @@
 // The data plane as its owner sees it: called on one thread (JavaScript's), answered by events. No Node-API in here.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <map>
 #include <memory>
@@ -22,15 +23,32 @@ constexpr uint32_t kMostThreads = 64;
 /// Connections in all; further ones are closed as soon as they are accepted.
 constexpr uint32_t kMostConnections = 1024;
 
+struct LatencyCount {
+  std::array<uint64_t, kLatencyBuckets> buckets{};
+  uint64_t totalNs = 0;
+};
+
+/// The sum of what the threads counted.
+struct IoCount {
+  uint64_t readOps = 0, readBytes = 0, borrowedBytes = 0, writeOps = 0, writeBytes = 0, flushOps = 0, errors = 0, queueDepth = 0;
+  std::array<LatencyCount, kBooked> latencies;
+};
+
 struct VolumeCount {
   VolumeId volume;
-  uint64_t readOps, readBytes, borrowedBytes, writeOps, writeBytes, flushOps, errors;
+  IoCount io;
+};
+
+struct AccountCount {
+  std::string name;
+  IoCount io;
 };
 
 struct PlaneCount {
   uint64_t connections = 0, bytesReceived = 0, bytesSent = 0, commandsPassedUp = 0, protocolErrors = 0, bufferBytes = 0,
-           payloadBytesCopied = 0;
+           payloadBytesCopied = 0, ringEntries = 0, ringCompletions = 0, ringSpins = 0, ringSleeps = 0;
   std::vector<VolumeCount> volumes;
+  std::vector<AccountCount> accounts;
 };
 
 struct VolumeChange {
@@ -74,6 +92,9 @@ class Plane {
   /// Runs on the connection's thread, if the connection is still there.
   void withConnection(ConnectionId id, std::function<void(Connection&)> action);
 
+  /// Sessions are told whose they are, for counting; what a name counted stays.
+  std::shared_ptr<Account> account(const std::string& name);
+
   PlaneCount count() const;
   /// Ends everything; each thread tells with a `stopped` event. `hurry` waits for nobody but the disk.
   void stop(bool hurry);
@@ -104,6 +125,7 @@ class Plane {
   std::unordered_map<VolumeId, std::shared_ptr<Volume>> volumes_;
   VolumeId nextVolume_ = 1;
   std::map<FileId, std::weak_ptr<SharedBlocks>> blocks_;
+  std::map<std::string, std::shared_ptr<Account>> accounts_;
   MapBuilder maps_;
   std::atomic<uint32_t> locks_{0};
   std::atomic<bool> stopping_{false};

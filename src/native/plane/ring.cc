@@ -144,6 +144,7 @@ io_uring_sqe* Ring::entry(Completion* completion) {
     sqe = io_uring_get_sqe(&ring_);
   }
   io_uring_sqe_set_data(sqe, completion);
+  stats_.entries.add(1);
   return sqe;
 }
 
@@ -175,7 +176,11 @@ void Ring::poll() {
 }
 
 void Ring::submit(bool wait, uint64_t timeoutNs) {
-  if (!wait) return poll();
+  if (!wait) {
+    poll();
+    roundNs_ = nowNs();
+    return;
+  }
   const uint64_t start = nowNs();
   bool arrived = false;
   if (gapNs_ <= kSpinNs) {
@@ -183,6 +188,7 @@ void Ring::submit(bool wait, uint64_t timeoutNs) {
     arrived = io_uring_cq_ready(&ring_) > 0 || spin();
     if (arrived && io_uring_cq_ready(&ring_) == 0) poll();
   }
+  (arrived ? stats_.spins : stats_.sleeps).add(1);
   io_uring_cqe* cqe = nullptr;
   if (!arrived && timeoutNs > 0) {
     __kernel_timespec timeout{static_cast<long long>(timeoutNs / kSecondNs), static_cast<long long>(timeoutNs % kSecondNs)};
@@ -190,7 +196,8 @@ void Ring::submit(bool wait, uint64_t timeoutNs) {
   } else if (!arrived) {
     io_uring_submit_and_wait(&ring_, 1);
   }
-  gapNs_ = (7 * gapNs_ + std::min(nowNs() - start, kLongestGapNs)) / 8;
+  roundNs_ = nowNs();
+  gapNs_ = (7 * gapNs_ + std::min(roundNs_ - start, kLongestGapNs)) / 8;
 }
 
 bool Ring::deliver() {
@@ -203,6 +210,7 @@ bool Ring::deliver() {
     if (completion != nullptr) completion->completed(result, more);
   }
   io_uring_cq_advance(&ring_, count);
+  stats_.completions.add(count);
   return count > 0;
 }
 

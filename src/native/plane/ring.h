@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "completion.h"
+#include "storage/io-stats.h"
 
 namespace rackboot {
 
@@ -16,6 +17,12 @@ struct Capabilities {
   std::string kernel;
   std::vector<std::string> features;
   std::vector<std::string> missing;
+};
+
+struct RingStats {
+  Counter entries, completions;
+  /// How waits ended that had to be: by a completion that came while spinning, or by sleeping until one came.
+  Counter spins, sleeps;
 };
 
 class Ring {
@@ -36,6 +43,9 @@ class Ring {
   /// Hands completions out; true when there was one.
   bool deliver();
   bool multishotAccept() const { return multishotAccept_; }
+  /// When the completions came that are being delivered, as well as it is known.
+  uint64_t roundNs() const { return roundNs_; }
+  const RingStats& stats() const { return stats_; }
 
  private:
   void poll();
@@ -46,6 +56,8 @@ class Ring {
   bool deferred_ = false;  // completions are only made when this thread asks for them
   bool multishotAccept_ = false;
   uint32_t setup_ = 0;
+  uint64_t roundNs_ = 0;
+  RingStats stats_;
   uint64_t gapNs_ = 1'000'000;  // moving average of the time that waits took
 };
 

@@ -51,11 +51,13 @@ class Worker final : private Threads {
   /// After join(): messages that came too late go, and with them what they hold.
   void discardMail() { mailbox_.take(); }
   const WorkerStats& stats() const { return stats_; }
+  const RingStats& ringStats() const { return ring_.stats(); }
   /// Connections that are here or on their way here.
   std::atomic<uint32_t> load{0};
 
   // On its own thread.
   Ring& ring() { return ring_; }
+  uint32_t index() const { return index_; }
   BufferPool& pool() { return pool_; }
   VolumeIo& volumes() { return volumes_; }
   WorkerStats& stats() { return stats_; }

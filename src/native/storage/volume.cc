@@ -77,7 +77,7 @@ std::shared_ptr<Volume> openVolume(VolumeId id, const VolumeSpec& spec, uint32_t
   volume->id = id;
   volume->spec = spec;
   volume->fd = fd;
-  volume->stats = std::vector<VolumeStats>(threads);
+  volume->stats = std::vector<IoStats>(threads);
   const int64_t size = sizeOf(fd, &volume->file);
   if (size < 0) return fail(static_cast<int>(-size), "volume file " + spec.path + " is neither a regular file nor a block device");
   if (volume->spec.sizeBytes == 0) volume->spec.sizeBytes = static_cast<uint64_t>(size) / spec.blockSize * spec.blockSize;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "scsi/sense.h"
+#include "storage/io-stats.h"
 #include "storage/shared-blocks.h"
 
 namespace rackboot {
@@ -28,22 +29,6 @@ struct VolumeSpec {
   bool thin = false;
   /// Immutable files that some of its blocks may be shared with; where several have one, it is read through the first.
   std::vector<std::string> origins;
-};
-
-/// Counted by one thread, read by any.
-class Counter {
- public:
-  void add(uint64_t n) { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
-  void subtract(uint64_t n) { value_.store(value_.load(std::memory_order_relaxed) - n, std::memory_order_relaxed); }
-  void set(uint64_t n) { value_.store(n, std::memory_order_relaxed); }
-  uint64_t get() const { return value_.load(std::memory_order_relaxed); }
-
- private:
-  std::atomic<uint64_t> value_{0};
-};
-
-struct alignas(64) VolumeStats {
-  Counter readOps, readBytes, borrowedBytes, writeOps, writeBytes, flushOps, errors;
 };
 
 /// How a file system answers reads and writes that must not wait.
@@ -92,7 +77,7 @@ struct Volume {
   /// For good: a flush failed, or the file is shorter than the volume.
   std::atomic<bool> failed{false};
   std::atomic<uint64_t> lastFullMs{0};
-  std::vector<VolumeStats> stats;  // one a thread
+  std::vector<IoStats> stats;  // one a thread
   FileId file;
   /// Of the file: all volumes over it have the same.
   std::shared_ptr<SharedBlocks> blocks = std::make_shared<SharedBlocks>();
@@ -137,7 +122,7 @@ struct IoRequest;
 /// that every thread acknowledges by letting go of a barrier.
 struct VolumeView {
   std::shared_ptr<Volume> volume;
-  VolumeStats* stats = nullptr;
+  IoStats* stats = nullptr;
   uint64_t sizeBytes = 0;
   bool readOnly = false;
   bool writeCache = true;        // WCE; without it every write is followed by fdatasync
