@@ -122,7 +122,17 @@ class Host final : public SessionHost, public BlockIo, public PduSink {
   }
   void completed(IoRequest&, int) override {}
   void unlock(VolumeView&) override {}
-  void cancelHeld(const IoOwner&) override {}
+  void cancelHeld(const IoOwner&) override {
+    std::deque<IoRequest*> all = frozen_ ? std::exchange(pending_, {}) : std::deque<IoRequest*>();
+    for (IoRequest* request : all) {
+      if (!request->unwanted) {
+        pending_.push_back(request);
+        continue;
+      }
+      request->error = ECANCELED;
+      request->owner->ioDone(*request);
+    }
+  }
 
   // PduSink
   Placement place(const uint8_t* header, uint32_t ahsBytes, uint32_t dataLength, const Received& received) override {
@@ -210,7 +220,8 @@ class Host final : public SessionHost, public BlockIo, public PduSink {
       framer_.commit(moved);
       const Framer::Verdict verdict = framer_.advance(*this);
       if (verdict == Framer::Verdict::dataDigest) session_->dataDigestError(framer_.header());
-      if (verdict != Framer::Verdict::needMore) ended_ = true;
+      // After a Logout nothing more is parsed, while what was in flight still ends.
+      if (verdict != Framer::Verdict::needMore && verdict != Framer::Verdict::stopped) ended_ = true;
     }
   }
 
@@ -227,6 +238,7 @@ class Host final : public SessionHost, public BlockIo, public PduSink {
     if (how & 1) view_->notReady = Sense{0x02, 0x3a, how};
     view_->descriptorSense = how & 2;
     view_->writeCache = how & 4;
+    frozen_ = how & 8;
   }
 
   void step() {
@@ -278,6 +290,7 @@ class Host final : public SessionHost, public BlockIo, public PduSink {
   uint32_t lastTtt_ = kNoTag;
   int fail_ = 0;
   bool late_ = false;
+  bool frozen_ = false;
   bool ended_ = false;
 };
 

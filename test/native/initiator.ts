@@ -328,6 +328,15 @@ export class Initiator {
     return (await this.inbox(header.readUInt32BE(16)).take()).data;
   }
 
+  /** Logs out; resolves to the response's code. */
+  async logout(): Promise<number> {
+    const header = this.request(Opcode.logout);
+    this.post({ header, data: Buffer.alloc(0) });
+    const answer = await this.inbox(header.readUInt32BE(16)).take();
+    if (opcodeOf(answer) !== Opcode.logoutResponse) throw new Error(`answered by opcode ${opcodeOf(answer)}`);
+    return answer.header.readUInt8(2);
+  }
+
   end(): void {
     this.#socket.end();
   }

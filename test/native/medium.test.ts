@@ -367,6 +367,20 @@ it("a session that goes in the middle of long work takes nothing down", async ()
   expect(await other.execute(cdb.verify16(0, 0))).toMatchObject(GOOD);
 });
 
+it("a VERIFY of a whole disk keeps no other work of its session waiting", async () => {
+  const { id } = bench.volume(1024 * 1024 * MEBI);
+  const session = await bench.login([id]);
+  const whole = session.send(cdb.verify16(0, 0x7fffffff));
+  const erased = session.send(cdb.writeSame16(0, 8192), { write: pattern(BLOCK, 2), immediate: BLOCK });
+  expect(await session.finish(erased)).toMatchObject(GOOD);
+  expect(await session.execute(cdb.compareAndWrite(8, 1), { write: Buffer.concat([pattern(BLOCK, 2), pattern(BLOCK, 3)]) })).toMatchObject(
+    GOOD,
+  );
+  expect(await unmap(session, [[0, 8192]])).toMatchObject(GOOD);
+  expect(session.inbox(whole).waiting).toBe(0);
+  expect(await session.manage(1, { tag: whole })).toBe(0);
+});
+
 it.skipIf(!isRoot)("a full file system refuses durable writes and WRITE SAME, and breaks no disk", async () => {
   const folder = mkdtempSync(join(tmpdir(), "rackboot-full-"));
   execFileSync("mount", ["-t", "tmpfs", "-o", "size=2m", "none", folder]);
@@ -403,6 +417,33 @@ it.skipIf(!isRoot)("a disk without a write cache goes offline where a thin devic
     expect(answers[0]).toMatchObject(GOOD);
     expect(answers.at(-1)).toMatchObject(failed("04/3e/01"));
     await bench.event("volume-failed");
+    await bench.plane.closeVolume(volume.id);
+  } finally {
+    execFileSync("losetup", ["-d", device]);
+    execFileSync("umount", [folder]);
+    rmdirSync(folder);
+  }
+});
+
+// The kernel tells an open file of lost pages once: of flushes of several threads at once, one hears of it.
+it.skipIf(!isRoot)("no flush of any thread succeeds once acknowledged pages are lost", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "rackboot-thin-"));
+  execFileSync("mount", ["-t", "tmpfs", "-o", "size=2m", "none", folder]);
+  const backing = join(folder, "backing");
+  writeFileSync(backing, "");
+  truncateSync(backing, 16 * MEBI);
+  const device = execFileSync("losetup", ["-f", "--show", backing], { encoding: "utf8" }).trim();
+  try {
+    const volume = bench.volume(0, { path: device });
+    const sessions = await Promise.all([1, 2, 3, 4].map(() => bench.login([volume.id])));
+    const [first] = sessions;
+    for (let n = 0; n < 16; n++) await first?.execute(cdb.write10(n * 1024, 1024), { write: pattern(512 * 1024, n) });
+    const flushes = sessions.flatMap((session, n) => [
+      session.execute(cdb.synchronizeCache10()),
+      session.execute(cdb.write10(n, 1, true), { write: pattern(BLOCK, n), immediate: BLOCK }),
+    ]);
+    for (const answer of await Promise.all(flushes)) expect(answer.status).toBe(2);
+    expect(bench.events.filter(({ type }) => type === "volume-failed")).toHaveLength(1);
     await bench.plane.closeVolume(volume.id);
   } finally {
     execFileSync("losetup", ["-d", device]);

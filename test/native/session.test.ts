@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Bench, pattern, sense, until } from "./bench.ts";
 import { cdb } from "./cdb.ts";
@@ -235,13 +236,23 @@ describe("the rest of the full-feature phase", () => {
 
   it("answers Logout, then closes", async () => {
     const session = await bench.login([volume]);
-    const header = session.request(Opcode.logout);
-    session.post({ header, data: none });
-    const answer = await session.inbox(header.readUInt32BE(16)).take();
-    expect([opcodeOf(answer), answer.header.readUInt8(2)]).toEqual([Opcode.logoutResponse, 0]);
+    expect(await session.logout()).toBe(0);
     session.end();
     await session.closed;
     expect(await bench.event("closed")).toMatchObject({ reason: "logout" });
+  });
+
+  it("writes nothing of a session any more once its Logout is answered", async () => {
+    const disk = bench.volume(64 * MEBI, { writeCache: false });
+    const session = await bench.login([disk.id]);
+    for (let n = 0; n < 64; n++) session.send(cdb.write10(n * 128, 128), { write: pattern(65_536, n), immediate: 65_536 });
+    session.send(cdb.writeSame16(16_384, 114_688), { write: pattern(512, 3), immediate: 512 });
+    expect(await session.logout()).toBe(0);
+    const then = readFileSync(disk.path);
+    session.send(cdb.write10(0, 8), { write: pattern(4096, 99), immediate: 4096 });
+    session.end();
+    await bench.event("closed");
+    expect(readFileSync(disk.path).equals(then)).toBe(true);
   });
 
   it("passes Text requests up, and their answers down with the numbers filled in", async () => {

@@ -138,6 +138,37 @@ describe("a frozen volume", () => {
     for (let n = 0; n < 4; n++) expect(file.subarray(n * 4096, (n + 1) * 4096).equals(pattern(4096, n))).toBe(true);
   });
 
+  it("keeps no initiator from aborting what waits for it, and does nothing of that later", async () => {
+    const volume = bench.volume(MEBI);
+    const session = await bench.login([volume.id]);
+    await bench.plane.freeze(volume.id);
+    const write = (lba: number): number => session.send(cdb.write10(lba, 8), { write: pattern(4096, lba), immediate: 4096 });
+    const single = write(0);
+    expect(await session.manage(1, { tag: single })).toBe(0);
+    const aborts = [2, 4, 5, 6];
+    for (const [at, code] of aborts.entries()) {
+      const tag = write(8 * (at + 1));
+      expect(await session.manage(code)).toBe(0);
+      await session.ping();
+      expect(session.inbox(tag).waiting).toBe(0);
+      // The unit attention of a reset is taken by what needs no medium, so that nothing waits for it.
+      if (code > 4) expect((await session.execute(cdb.testUnitReady())).sense).toBe("06/29/03");
+    }
+    bench.plane.thaw(volume.id);
+    expect((await session.execute(cdb.read10(0, 64), { read: 32_768 })).data.equals(Buffer.alloc(32_768))).toBe(true);
+  });
+
+  it("forgets what a session wanted that logs out, and answers it at once", async () => {
+    const volume = bench.volume(MEBI);
+    const session = await bench.login([volume.id]);
+    await bench.plane.freeze(volume.id);
+    session.send(cdb.write10(0, 8), { write: pattern(4096, 1), immediate: 4096 });
+    expect(await session.logout()).toBe(0);
+    bench.plane.thaw(volume.id);
+    const other = await bench.login([volume.id]);
+    expect((await other.execute(cdb.read10(0, 8), { read: 4096 })).data.equals(Buffer.alloc(4096))).toBe(true);
+  });
+
   it("forgets what dropped sessions wanted", async () => {
     const volume = bench.volume(MEBI);
     const session = await bench.login([volume.id]);
@@ -174,6 +205,29 @@ describe("a closed volume", () => {
     await bench.plane.closeVolume(volume.id);
     expect(await session.finish(tag)).toMatchObject({ status: 2, sense: "05/25/00" });
   });
+});
+
+it("small writes that wait keep no more memory than was given to the data path", async () => {
+  const memoryBytes = 4 * MEBI;
+  const small = new Bench({ memoryBytes, threads: 1 });
+  try {
+    const volume = small.volume(MEBI);
+    const session = await small.login([volume.id]);
+    await small.plane.freeze(volume.id);
+    // Each has a buffer of the connection to itself, with what follows it.
+    const tags = [];
+    for (let n = 0; n < 120; n++) {
+      tags.push(session.send(cdb.write10(n, 1), { write: pattern(512, n), immediate: 512 }));
+      await session.ping(pattern(24 * 1024));
+    }
+    expect(small.plane.counters().bufferBytes).toBeLessThanOrEqual(memoryBytes);
+    small.plane.thaw(volume.id);
+    for (const tag of tags) expect(await session.finish(tag)).toMatchObject({ status: 0 });
+    const { data } = await session.execute(cdb.read10(0, 120), { read: 120 * 512 });
+    for (let n = 0; n < 120; n++) expect(data.subarray(n * 512, (n + 1) * 512).equals(pattern(512, n))).toBe(true);
+  } finally {
+    await small.close();
+  }
 });
 
 it("memory that a burst took is given back when it is quiet", async () => {

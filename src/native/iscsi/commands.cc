@@ -341,6 +341,7 @@ void Session::release(Task& task) {
   if (task.ioInFlight > 0 || task.pieces != nullptr) return;
   --zombies_;
   delete &task;
+  loggedOut();
 }
 
 }  // namespace rackboot

@@ -8,8 +8,6 @@
 namespace rackboot {
 namespace {
 
-/// What a connection receives into while no data segment has a place: room for a queue of commands, or a few with data.
-constexpr uint32_t kReceiveBytes = 32 * 1024;
 /// With less room than this behind data that is still in use, a new buffer is taken.
 constexpr uint32_t kLeastRoom = 8 * 1024;
 

@@ -10,6 +10,9 @@
 
 namespace rackboot {
 
+/// What a connection receives into while no data segment has a place: room for a queue of commands, or a few with data.
+constexpr uint32_t kReceiveBytes = 32 * 1024;
+
 /// Where a data segment goes.
 struct Placement {
   enum Kind : uint8_t {

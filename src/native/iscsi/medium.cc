@@ -1,5 +1,5 @@
 // Commands that work on the medium step by step: UNMAP, WRITE SAME, VERIFY, WRITE AND VERIFY, COMPARE AND WRITE, ORWRITE. A session does
-// one such step at a time, with one scratch buffer, in the order in which their data is there; READs and WRITEs do not wait for them.
+// one such step at a time, with one scratch buffer, and the commands take turns; READs and WRITEs do not wait for them.
 #include <algorithm>
 #include <cassert>
 #include <cstring>
@@ -157,7 +157,6 @@ bool Session::pumpWork(uint32_t quantum) {
     piece.view = task.view.get();
     piece.done = 0;
     piece.error = 0;
-    piece.suspect = false;
     piece.submitted = true;
     ++task.ioInFlight;
     if (host_.io().submit(piece)) settled(piece);
@@ -246,13 +245,21 @@ void Session::stepDone(Piece& piece) {
                      : task.kind == CommandKind::orWrite                                         ? orDone(piece)
                      : task.kind == CommandKind::verify || task.kind == CommandKind::writeVerify ? verifyDone(piece)
                                                                                                  : eraseDone(piece);
-  if (!ended) return;
+  if (!ended) return takeTurns(piece);
   if (task.outcome.good()) {
     task.work = Work::done;
     if (piece.payload != nullptr) task.moved += piece.received;
   }
   dropPiece(piece);
   advance(task);
+}
+
+/// One step each: a VERIFY of the whole disk keeps nobody waiting for its end. Who has the lock of a volume goes on to its end.
+void Session::takeTurns(Piece& piece) {
+  if (piece.holdsLock || work_.size() == 1) return;
+  piece.filled = false;  // the scratch buffer is the next one's
+  work_.pop_front();
+  work_.push_back(&piece);
 }
 
 bool Session::eraseDone(Piece& piece) {

@@ -45,6 +45,7 @@ void Session::end(CloseReason reason, const char* detail) {
 }
 
 Placement Session::place(const uint8_t* header, uint32_t ahsBytes, uint32_t dataLength, const Received& received) {
+  if (logoutTag_) return {Placement::stall};  // nothing may follow a Logout
   if (ended_ || dataLength > parameters_.maxRecvDataSegmentLength) {
     if (!ended_) protocolError("a data segment exceeds MaxRecvDataSegmentLength");
     return {Placement::refuse};
@@ -104,7 +105,7 @@ Placement Session::placeCommand(const uint8_t* header, uint32_t ahsBytes, uint32
   const uint32_t burst = final ? dataLength : std::min(parameters_.firstBurstLength, edtl);
   BufferRef buffer;
   bool busy = false;
-  const bool keeps = final && received.buffer != nullptr;
+  const bool keeps = final && received.buffer != nullptr && mayKeep();
   if (keeps) {
     buffer = *received.buffer;
   } else if (burst > 0) {
@@ -234,11 +235,26 @@ void Session::logout(const Incoming& incoming) {
   const uint8_t* header = incoming.header.data();
   constexpr uint8_t kForRecovery = 2;           // RFC 7143, 11.14.1
   constexpr uint8_t kRecoveryNotSupported = 2;  // 11.15.1
-  const bool recovery = (header[1] & 0x7f) == kForRecovery;
-  OutPdu* pdu = response(Opcode::logoutResponse, get32(header + kIttAt), true);
-  pdu->header[2] = recovery ? kRecoveryNotSupported : 0;
+  if ((header[1] & 0x7f) == kForRecovery) return answerLogout(get32(header + kIttAt), kRecoveryNotSupported);
+  // What the session still has under way is terminated (11.14); its response says that nothing of that reaches the disk any more (11.15).
+  ended_ = true;
+  logoutTag_ = get32(header + kIttAt);
+  abortAll();
+  loggedOut();
+}
+
+void Session::answerLogout(uint32_t itt, uint8_t result) {
+  OutPdu* pdu = response(Opcode::logoutResponse, itt, true);
+  pdu->header[2] = result;
   out_.push(pdu);
-  if (!recovery) end(CloseReason::logout, "the initiator logged out");
+}
+
+/// Answers the Logout once nothing is in flight.
+void Session::loggedOut() {
+  if (!logoutTag_ || abandoned_ || !idle()) return;
+  answerLogout(*logoutTag_, 0);
+  logoutTag_.reset();
+  end(CloseReason::logout, "the initiator logged out");
 }
 
 void Session::reject(const uint8_t* header, RejectReason reason) {
@@ -323,6 +339,10 @@ bool Session::working() const {
 void Session::abandon() {
   if (abandoned_) return;
   ended_ = abandoned_ = true;
+  abortAll();
+}
+
+void Session::abortAll() {
   held_.clear();
   for (Task* task : tasks_.all()) abort(*task, nullptr);
   host_.io().cancelHeld(*this);

@@ -5,6 +5,7 @@
 #include <array>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -142,6 +143,9 @@ class Session final : public IoOwner {
   void ping(Incoming& incoming);
   void passTextUp(Incoming& incoming);
   void logout(const Incoming& incoming);
+  void answerLogout(uint32_t itt, uint8_t result);
+  void loggedOut();
+  void abortAll();
   void reject(const uint8_t* header, RejectReason reason);
   OutPdu* response(Opcode opcode, uint32_t itt, bool countsStatus);
   void protocolError(const char* detail);
@@ -186,6 +190,7 @@ class Session final : public IoOwner {
   void enqueue(Task& task, std::deque<Task*>& queue);
   uint64_t readAhead() const;
   uint64_t share(Purpose purpose) const;
+  bool mayKeep() const;
   BufferRef reserve(Purpose purpose, uint32_t length);
   void account(Piece& piece, Purpose purpose);
 
@@ -202,6 +207,7 @@ class Session final : public IoOwner {
   void prepareOr(Piece& piece);
   uint64_t workOf(const Piece& piece) const;
   void stepDone(Piece& piece);
+  void takeTurns(Piece& piece);
   bool eraseDone(Piece& piece);
   bool verifyDone(Piece& piece);
   bool compareDone(Piece& piece);
@@ -241,10 +247,11 @@ class Session final : public IoOwner {
   uint64_t readsInFlight_ = 0;                  // octets
   std::array<uint64_t, kPurposes> reserved_{};  // octets of buffers that wait for Data-Out or are being written
   TaskId nextTaskId_ = 1;
-  bool ended_ = false;      // no further PDU is executed
-  bool abandoned_ = false;  // and no task is left to be answered
-  bool starving_ = false;   // reads or R2Ts wait for a buffer
-  bool stalled_ = false;    // a command with data waits for one
+  std::optional<uint32_t> logoutTag_;  // of a Logout that waits for what is in flight
+  bool ended_ = false;                 // no further PDU is executed
+  bool abandoned_ = false;             // and no task is left to be answered
+  bool starving_ = false;              // reads or R2Ts wait for a buffer
+  bool stalled_ = false;               // a command with data waits for one
   bool firstRead_ = false;
 };
 

@@ -37,6 +37,7 @@ void Session::manage(const Incoming& incoming) {
       for (Task* task : tasks_.all()) {
         if (task->delivered && task->view == lun->view) abort(*task, barrier);
       }
+      host_.io().cancelHeld(*this);
       break;
     case TaskFunction::clearTaskSet: host_.resetVolumes({lun->view->volume->id}, ResetKind::clearTaskSet, barrier); break;
     case TaskFunction::lunReset: resetVolumes({lun->view->volume->id}, ResetKind::lunReset, barrier); break;
@@ -69,6 +70,7 @@ void Session::abortTask(const uint8_t* header, const BarrierRef& barrier) {
   if (task == nullptr) return skip(get32(header + kReferencedCmdSnAt));
   if (!task->delivered) skip(task->cmdSn);
   abort(*task, barrier);
+  host_.io().cancelHeld(*this);
 }
 
 /// The command of this number is not executed when its turn comes.
@@ -80,6 +82,8 @@ void Session::skip(uint32_t cmdSn) {
 
 void Session::abort(Task& task, const BarrierRef& barrier) {
   task.barrier = barrier;
+  // What waits for a volume to be thawed need not: see cancelHeld().
+  for (Piece* piece = task.pieces; piece != nullptr; piece = piece->next) piece->unwanted = true;
   remove(task);
 }
 
@@ -87,6 +91,7 @@ void Session::abortVolume(VolumeId volume, const BarrierRef& barrier) {
   for (Task* task : tasks_.all()) {
     if (task->delivered && task->view && task->view->volume->id == volume) abort(*task, barrier);
   }
+  host_.io().cancelHeld(*this);
 }
 
 void Session::managementDone(uint32_t itt, TaskFunction function) {

@@ -74,6 +74,14 @@ uint64_t Session::readAhead() const {
   return std::clamp(share(Purpose::read), kLeastReadAhead, kMostReadAhead);
 }
 
+/// Whether data may stay where it was received. What keeps it from its place pins a whole receive buffer, however little it is: beyond
+/// their budget, data moves to a buffer of its size.
+bool Session::mayKeep() const {
+  const BufferPool& pool = host_.buffers();
+  const uint64_t beingReceivedInto = uint64_t{kReceiveBytes} * std::max(host_.sessions(), 1u);
+  return pool.used(Purpose::receive) < pool.budget(Purpose::receive) + beingReceivedInto;
+}
+
 /// A buffer within the share; the first one is there in any case, if the budget has it.
 BufferRef Session::reserve(Purpose purpose, uint32_t length) {
   const uint64_t taken = reserved_[static_cast<size_t>(purpose)];

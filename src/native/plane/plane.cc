@@ -200,7 +200,7 @@ void Plane::flushVolume(const std::shared_ptr<Volume>& volume, uint64_t request)
   order_[0]->post([this, request, volume](Worker& worker) {
     worker.flush(volume, [this, &worker, request, volume](int error) {
       // After an earlier failure, a flush that succeeds means nothing.
-      if (error == 0 && volume->failed.load()) error = EIO;
+      if (error == 0 && worker.volumes().lost(*volume)) error = EIO;
       const std::string failure = error == 0 ? std::string() : std::string("fdatasync failed: ") + strerror(error);
       if (error != 0) worker.volumes().fail(*volume, failure);
       settle(request, error, failure);
@@ -238,8 +238,7 @@ void Plane::freeze(VolumeId id, uint64_t request) {
   auto barrier = std::make_shared<Barrier>([this, volume, flushed] {
     workers_[0]->post([this, volume, flushed](Worker& worker) {
       worker.flush(volume, [this, &worker, volume, flushed](int error) {
-        // The kernel tells an open file of a lost page once: after an earlier failure, a flush that succeeds means nothing.
-        if (error == 0 && volume->failed.load()) error = EIO;
+        if (error == 0 && worker.volumes().lost(*volume)) error = EIO;
         if (error != 0) worker.volumes().fail(*volume, std::string("fdatasync failed: ") + strerror(error));
         // Nobody thaws what was never frozen for them.
         if (error != 0) thaw(volume->id);

@@ -40,7 +40,6 @@ void RangeWork::next() {
 void RangeWork::prepare() {
   request_.done = 0;
   request_.error = 0;
-  request_.suspect = false;
   request_.durable = false;
   const bool fetches = job_.source != 0 && !fetched_;
   request_.kind = fetches ? IoKind::read : method_;

@@ -122,12 +122,9 @@ bool VolumeIo::advance(IoRequest& request, int64_t result) {
   if (result > 0) {
     request.done += static_cast<uint32_t>(result);
     if (request.borrowed) request.view->stats->borrowedBytes.add(static_cast<uint64_t>(result));
-    if (request.suspect) {
-      fail(volume, "a write to stable storage failed: " + std::string(strerror(ENOSPC)) + ", although there is room for it");
-      request.error = kVolumeFailed;
-      return true;
-    }
-    return request.done == request.length;
+    if (request.done < request.length) return false;
+    if (request.durable && lost(volume)) request.error = kVolumeFailed;
+    return true;
   }
   if (request.borrowed) {
     // Somebody cut the origin short, or its device cannot read it: the volume's own file is asked, and what it says counts.
@@ -140,21 +137,24 @@ bool VolumeIo::advance(IoRequest& request, int64_t result) {
     return true;
   }
   request.error = result == 0 ? EIO : static_cast<int>(-result);
-  const bool noSpace = request.error == ENOSPC || request.error == EDQUOT;
-  if (request.durable && noSpace) {
-    // Either the file system had no room for the write, or a thin disk below it had none when earlier pages were written back: those
-    // pages are lost then. Without durability only the first can happen again.
-    request.durable = false;
-    request.suspect = true;
-    request.error = 0;
-    return false;
-  }
-  // A write that was to be durable and came back with an error has told of lost pages, as a failed fdatasync does.
-  if ((request.durable && request.error == EIO) || (request.suspect && !noSpace)) {
+  if (request.error == ENOSPC || request.error == EDQUOT) {
+    // Either the file system had no room for this write, which says so and harms nobody, or a thin disk below it had none when earlier
+    // pages were written back: those are lost.
+    if (request.durable && lost(volume)) {
+      request.error = kVolumeFailed;
+    } else {
+      full(volume);
+    }
+  } else if (request.durable && request.error == EIO) {
+    // A write that was to be durable and came back with an error may have told of lost pages, as a failed fdatasync does.
     fail(volume, "a write to stable storage failed: " + std::string(strerror(request.error)));
   }
-  if (noSpace) full(volume);
   return true;
+}
+
+/// Before anything durable is acknowledged: whether pages were lost, for which the volume goes offline then.
+bool VolumeIo::lost(Volume& volume) {
+  return volume.lostPages([this, &volume](int error) { fail(volume, "what was written is lost: " + std::string(strerror(error))); }) != 0;
 }
 
 /// Holes, zeroes and hints are done at once or not at all.
@@ -203,7 +203,9 @@ bool VolumeIo::flush(IoRequest& request) {
 
 void VolumeIo::flushDone(IoRequest& leader, int result) {
   VolumeView& view = *leader.view;
+  // After a failed flush nobody knows what reached the disk, so a later one that succeeds means nothing.
   if (result < 0) fail(*view.volume, "fdatasync failed: " + std::string(strerror(-result)));
+  const bool offline = lost(*view.volume);
   IoRequest* answered = view.flushing;
   IoRequest* next = view.flushNext;
   view.flushing = next;
@@ -213,11 +215,9 @@ void VolumeIo::flushDone(IoRequest& leader, int result) {
     io_uring_prep_fsync(sqe, view.volume->fd, IORING_FSYNC_DATASYNC);
     io_uring_sqe_set_data(sqe, static_cast<Completion*>(next));
   }
-  // After a failed flush nobody knows what reached the disk, so a later one that succeeds means nothing.
-  const bool lost = view.volume->failed.load(std::memory_order_relaxed);
   while (answered != nullptr) {
     IoRequest* following = answered->nextHeld;
-    answered->error = lost ? kVolumeFailed : 0;
+    answered->error = offline ? kVolumeFailed : 0;
     finish(*answered);
     answered = following;
   }
@@ -236,7 +236,7 @@ void VolumeIo::cancelHeld(const IoOwner& owner) {
     view->heldTail = nullptr;
     while (request != nullptr) {
       IoRequest* next = request->nextHeld;
-      if (request->owner == &owner) {
+      if (request->owner == &owner && request->unwanted) {
         request->error = ECANCELED;
         request->owner->ioDone(*request);
       } else {

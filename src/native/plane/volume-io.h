@@ -45,6 +45,7 @@ class VolumeIo final : public BlockIo {
   void close(VolumeId id, const BarrierRef& whenIdle);
   /// Takes it offline for good.
   void fail(Volume& volume, const std::string& reason);
+  bool lost(Volume& volume);
 
  private:
   // volume-lock.cc

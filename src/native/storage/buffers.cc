@@ -39,10 +39,11 @@ void cut(Slab* slab, int sizeClass) {
 
 BufferPool::BufferPool(uint64_t budgetBytes) {
   const uint64_t budget = std::max(budgetBytes, kLeastPoolBytes);
-  budgets_[static_cast<size_t>(Purpose::read)] = budget / 2;
+  const uint64_t kept = budget / 16;
+  budgets_[static_cast<size_t>(Purpose::read)] = budget / 2 - kept;
   budgets_[static_cast<size_t>(Purpose::solicited)] = budget / 4;
   budgets_[static_cast<size_t>(Purpose::unsolicited)] = budget / 4;
-  budgets_[static_cast<size_t>(Purpose::receive)] = UINT64_MAX;
+  budgets_[static_cast<size_t>(Purpose::receive)] = kept;
 }
 
 BufferPool::~BufferPool() {
@@ -55,7 +56,7 @@ BufferRef BufferPool::take(Purpose purpose, uint32_t length) {
   const int sizeClass = classOf(length);
   const uint32_t block = kSmallestBlock << sizeClass;
   uint64_t& used = used_[static_cast<size_t>(purpose)];
-  if (used + block > budgets_[static_cast<size_t>(purpose)]) return {};
+  if (purpose != Purpose::receive && used + block > budgets_[static_cast<size_t>(purpose)]) return {};
   Slab*& open = open_[static_cast<size_t>(sizeClass)];
   Slab* slab = open;
   if (slab == nullptr && (slab = addSlab(sizeClass)) == nullptr) return {};

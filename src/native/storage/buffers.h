@@ -65,8 +65,8 @@ class BufferPool {
   BufferPool(const BufferPool&) = delete;
   BufferPool& operator=(const BufferPool&) = delete;
 
-  /// At least `length` octets (at most kLargestBlock). Empty when the budget of `purpose` is spent; `receive` has none, since
-  /// the limit on connections bounds it.
+  /// At least `length` octets (at most kLargestBlock). Empty when the budget of `purpose` is spent. `receive` always gets one: the limit on
+  /// connections bounds those that are received into, and its budget, which whoever keeps one asks for, those that data is kept in.
   BufferRef take(Purpose purpose, uint32_t length);
 
   uint64_t budget(Purpose purpose) const { return budgets_[static_cast<size_t>(purpose)]; }

@@ -38,7 +38,7 @@ class BlockIo {
   virtual void completed(IoRequest& request, int result) = 0;
   /// Ends what a request of kind `lock` began.
   virtual void unlock(VolumeView& view) = 0;
-  /// Ends what `owner` has waiting on frozen volumes, with ECANCELED.
+  /// Ends what `owner` has waiting on frozen volumes and does not want any more, with ECANCELED.
   virtual void cancelHeld(const IoOwner& owner) = 0;
 
  protected:
@@ -56,8 +56,8 @@ struct IoRequest : Completion {
   IoKind kind = IoKind::read;
   bool exclusive = false;  // of whoever holds the volume's lock
   bool borrowed = false;   // the read that is under way is of an origin of the volume
-  bool suspect = false;    // a durable write that the disk called full: repeated without durability, to learn what that meant
   bool durable = false;    // a write that is on stable storage when it is done
+  bool unwanted = false;   // it need not begin any more
   uint8_t* data = nullptr;
   uint32_t length = 0;
   uint32_t done = 0;

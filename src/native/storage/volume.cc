@@ -11,6 +11,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <limits>
 
 namespace rackboot {
 namespace {
@@ -54,11 +55,24 @@ void Volume::closeFile() {
   // First: as long as somebody has the blocks, the file is open and its inode is nobody else's.
   blocks.reset();
   if (fd >= 0) close(fd);
-  fd = -1;
+  if (witness_ >= 0) close(witness_);
+  fd = witness_ = -1;
 }
 
 int64_t Volume::fileBytes() const {
   return sizeOf(fd);
+}
+
+int Volume::lostPages(const std::function<void(int)>& tell) {
+  const std::lock_guard lock(witnessMutex_);
+  if (failed.load(std::memory_order_relaxed)) return EIO;
+  // Behind the last octet that a file can have, nothing has to be waited for: what is left of the call is the question.
+  constexpr off64_t kBeyond = std::numeric_limits<off64_t>::max() - 1;
+  if (witness_ < 0 || sync_file_range(witness_, kBeyond, 1, SYNC_FILE_RANGE_WAIT_BEFORE) == 0) return 0;
+  const int error = errno;
+  if (error == EINVAL || error == ENOSYS || error == ESPIPE || error == EINTR) return 0;  // it cannot tell
+  tell(error);
+  return error;
 }
 
 std::shared_ptr<Volume> openVolume(VolumeId id, const VolumeSpec& spec, uint32_t threads, int& error, std::string& message) {
@@ -77,6 +91,7 @@ std::shared_ptr<Volume> openVolume(VolumeId id, const VolumeSpec& spec, uint32_t
   volume->id = id;
   volume->spec = spec;
   volume->fd = fd;
+  volume->witness_ = open(("/proc/self/fd/" + std::to_string(fd)).c_str(), O_RDONLY | O_CLOEXEC);
   volume->stats = std::vector<IoStats>(threads);
   const int64_t size = sizeOf(fd, &volume->file);
   if (size < 0) return fail(static_cast<int>(-size), "volume file " + spec.path + " is neither a regular file nor a block device");

@@ -88,6 +88,16 @@ struct Volume {
   void closeFile();
   /// The size that the file or device has now, octets; -errno where it cannot tell.
   int64_t fileBytes() const;
+  /// An errno where the kernel has lost pages of the file since it was opened, else 0; whoever asked first has told by then.
+  int lostPages(const std::function<void(int)>& tell);
+
+ private:
+  friend std::shared_ptr<Volume> openVolume(VolumeId, const VolumeSpec&, uint32_t, int&, std::string&);
+  /// The kernel tells each description of an open file of lost pages once, whichever call comes first. `fd` is shared by all threads, so
+  /// that of two flushes under way one could hear of it, and the other succeed and be answered before. Nobody flushes through this one: it
+  /// is only asked, by one at a time, before anything durable is acknowledged.
+  int witness_ = -1;
+  std::mutex witnessMutex_;
 };
 
 /// Opens the file and checks it against the spec; `spec.sizeBytes` 0 becomes the file's size. Returns null, with errno in `error`
