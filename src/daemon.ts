@@ -90,8 +90,9 @@ class Daemon {
   async run(): Promise<boolean> {
     const { reading } = this.#starting;
     const { path } = reading.config.storage;
-    const { database, setAside, missing } = openDataDisk(path);
+    const { database, setAside, missing, unusable } = openDataDisk(path);
     if (missing !== undefined) this.#faults.raise("no-data-disk", "storage", { reason: missing });
+    if (unusable !== undefined) this.#faults.raise("data-disk-failing", "database", unusable);
     if (setAside !== undefined) this.#logger.error(`state.sqlite was damaged; it is kept as ${setAside}, and a new one was begun`);
     const version = packageVersion();
     const board = this.#options.board ?? process.env["RACKBOOT_BOARD"];
@@ -165,7 +166,7 @@ class Daemon {
     };
     const timer = awaited === undefined ? undefined : setInterval(look, LOOK_FOR_DISK_EVERY_MS);
     const changed = (): void => live.reload(false);
-    const unwatch = watchFile(this.#starting.reading.file, changed);
+    const unwatch = [watchFile(this.#starting.reading.file, changed), this.#followSecrets(live, changed)];
     // The file may have changed since it was read.
     changed();
     process.on("SIGTERM", stop);
@@ -174,10 +175,29 @@ class Daemon {
     clearInterval(timer);
     process.off("SIGTERM", stop);
     process.off("SIGINT", stop);
-    unwatch();
+    for (const end of unwatch) end();
     this.#store.emit({ type: "daemon.stopping", reason });
     await live.idle();
     return reason === DATA_DISK_IS_THERE;
+  }
+
+  /** The file of CHAP secrets, whichever the configuration names. Returns the way out. */
+  #followSecrets(live: LiveConfig, changed: () => void): () => void {
+    let file: string | undefined;
+    let unwatch = (): void => undefined;
+    const follow = (): void => {
+      const { secrets } = live.inForce.config.iscsi;
+      if (secrets === file) return;
+      unwatch();
+      file = secrets;
+      unwatch = secrets === undefined ? (): void => undefined : watchFile(secrets, changed);
+    };
+    follow();
+    const unsubscribe = this.#store.subscribe(({ type }) => type === "config.loaded" && follow());
+    return () => {
+      unsubscribe();
+      unwatch();
+    };
   }
 }
 

@@ -1,6 +1,7 @@
 import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { type OpenedDatabase, openDatabase, openMemoryDatabase } from "./database.ts";
+import { DatabaseError, type OpenedDatabase, openDatabase, openMemoryDatabase, openStandIn } from "./database.ts";
+import type { FaultCause } from "./faults.ts";
 
 /** A board puts it into the folder on which the data disk is mounted; it is seen only while nothing is. */
 export const NOT_MOUNTED = ".not-mounted";
@@ -8,6 +9,8 @@ export const NOT_MOUNTED = ".not-mounted";
 export interface DataDisk extends OpenedDatabase {
   /** Why there is none: everything that would be learned is kept in memory until then, and no volume is served. */
   readonly missing?: string;
+  /** Why leases and timelines of before are not there, while another database stands in for theirs. */
+  readonly unusable?: FaultCause;
 }
 
 /** Why nothing can be kept in `folder`, which is made where it can be; undefined where all is well. */
@@ -22,8 +25,17 @@ export function whyMissing(folder: string): string | undefined {
   }
 }
 
-/** Throws what {@link openDatabase} throws where there is a disk whose database cannot be used. */
+/**
+ * What keeps the database from being used keeps no volume from being served: another one stands in for it. Throws
+ * DatabaseError where another daemon has the disk.
+ */
 export function openDataDisk(folder: string): DataDisk {
   const missing = whyMissing(folder);
-  return missing === undefined ? openDatabase(folder) : { database: openMemoryDatabase(), missing };
+  if (missing !== undefined) return { database: openMemoryDatabase(), missing };
+  try {
+    return openDatabase(folder);
+  } catch (error) {
+    if (!(error instanceof DatabaseError) || error.isInUse) throw error;
+    return { database: openStandIn(folder), unusable: { reason: error.reason, next: error.next } };
+  }
 }

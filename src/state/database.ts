@@ -7,9 +7,21 @@ import type { BootStage } from "./events.ts";
 import { type BootRecord, currentBoot, MAX_BOOTS_KEPT } from "./state.ts";
 import type { Store } from "./store.ts";
 
-/** The data disk has a database that cannot be used as it is. The message says what to do. */
+/** The data disk has a database that cannot be used as it is. The message says why and what to do. */
 export class DatabaseError extends Error {
   readonly code = "ERR_DATABASE";
+  /** A sentence without its full stop, as the next. */
+  readonly reason: string;
+  readonly next: string;
+  /** Another daemon has it: this one must keep away from the volumes as well. */
+  readonly isInUse: boolean;
+
+  constructor(reason: string, next: string, options: ErrorOptions & { readonly isInUse?: boolean } = {}) {
+    super(`${reason}. ${next.charAt(0).toUpperCase()}${next.slice(1)}.`, options);
+    this.reason = reason;
+    this.next = next;
+    this.isInUse = options.isInUse === true;
+  }
 }
 
 export interface OpenedDatabase {
@@ -36,6 +48,7 @@ const SQLITE_CORRUPT = 11;
 const SQLITE_NOTADB = 26;
 
 const FILE = "state.sqlite";
+const STAND_IN = "state.stand-in.sqlite";
 const SIDE_FILES = ["", "-wal", "-shm"];
 
 /**
@@ -43,8 +56,8 @@ const SIDE_FILES = ["", "-wal", "-shm"];
  * two daemons on one data disk would write into each other's volumes. What a COMMIT returned from survives power loss.
  * A damaged file is set aside, never dropped. Throws {@link DatabaseError}.
  */
-export function openDatabase(folder: string, now: () => Date = () => new Date()): OpenedDatabase {
-  const file = join(folder, FILE);
+export function openDatabase(folder: string, now: () => Date = () => new Date(), name: string = FILE): OpenedDatabase {
+  const file = join(folder, name);
   try {
     mkdirSync(folder, { recursive: true });
     return { database: open(file) };
@@ -57,6 +70,19 @@ export function openDatabase(folder: string, now: () => Date = () => new Date())
     return { database: open(file), setAside };
   } catch (error) {
     throw explained(error, file, folder);
+  }
+}
+
+/**
+ * For a daemon that must run although state.sqlite cannot be used: another file beside it, which keeps a second daemon away as well;
+ * where not even that can be had (a full disk), memory. Throws {@link DatabaseError} where another daemon has it.
+ */
+export function openStandIn(folder: string): DatabaseSync {
+  try {
+    return openDatabase(folder, undefined, STAND_IN).database;
+  } catch (error) {
+    if (error instanceof DatabaseError && error.isInUse) throw error;
+    return openMemoryDatabase();
   }
 }
 
@@ -87,7 +113,8 @@ function migrate(database: DatabaseSync, file: string): void {
   const version = Number(database.prepare("PRAGMA user_version").get()?.["user_version"]);
   if (version > MIGRATIONS.length) {
     throw new DatabaseError(
-      `${file} was written by a newer rackboot (version ${version} of its tables). Run that one, or move the file away.`,
+      `${file} was written by a newer rackboot (version ${version} of its tables)`,
+      "run that one, or move the file away",
     );
   }
   // Also where there is nothing to do: the write takes the lock that keeps a second daemon out.
@@ -110,12 +137,11 @@ function isDamage(error: unknown): boolean {
 function explained(error: unknown, file: string, folder: string): DatabaseError {
   if (error instanceof DatabaseError) return error;
   if (resultCode(error) === SQLITE_BUSY) {
-    return new DatabaseError(`${file} is in use by another rackboot. Stop that one, or give this one a storage.path of its own.`, {
-      cause: error,
-    });
+    const next = "stop that one, or give this one a storage.path of its own";
+    return new DatabaseError(`${file} is in use by another rackboot`, next, { cause: error, isInUse: true });
   }
-  const hint = `Check that this user may write to ${folder} and that there is space left`;
-  return new DatabaseError(`${file} cannot be opened: ${(error as Error).message}. ${hint}.`, { cause: error });
+  const next = `check that this user may write to ${folder} and that there is space left`;
+  return new DatabaseError(`${file} cannot be opened: ${(error as Error).message}`, next, { cause: error });
 }
 
 /** Machine timelines, kept over restarts. */

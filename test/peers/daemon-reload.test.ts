@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSy
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { run } from "../harness/process.ts";
 import { Resources } from "../harness/resources.ts";
 import { BusyMachine, DiskClient } from "./disk-client.ts";
 import { type Keys, LoopbackDaemon, PORTS } from "./loopback-daemon.ts";
@@ -189,5 +190,35 @@ describe("a changed configuration", () => {
     expect(after.descriptors).toBe(before.descriptors);
     expect(after.residentMiB).toBeLessThan(before.residentMiB + 40);
     expect(await busy.stop()).toBeGreaterThan(0);
+  });
+});
+
+describe("a changed file of secrets", () => {
+  const login = async (secret: string): Promise<boolean> => {
+    const url = `iscsi://uqbar%${secret}@${daemon.portal}/iqn.2026-01.lan.rackboot:tlon/0`;
+    return (await run(["iscsi-inq", url])).code === 0;
+  };
+
+  it("counts at once, without a word to the daemon; a bad one is told, and the secrets of before count", async () => {
+    const secrets = join(daemon.folder, "secrets.yaml");
+    const keep = (secret: string): void => {
+      writeFileSync(`${secrets}.new`, `tlon: { user: uqbar, secret: ${secret} }\n`, { mode: 0o600 });
+      renameSync(`${secrets}.new`, secrets);
+    };
+    keep("long-enough-1");
+    const iscsi = { port: PORTS.iscsi, secrets };
+    await reload({ volumes: VOLUMES, machines: { uqbar: UQBAR, tlon: { ...TLON, chap: true } }, iscsi });
+    expect([await login("long-enough-1"), await login("long-enough-2")]).toEqual([true, false]);
+    keep("long-enough-2");
+    await daemon.says(/: configuration \S+: /);
+    expect([await login("long-enough-1"), await login("long-enough-2")]).toEqual([false, true]);
+    keep("short");
+    await daemon.says(/secrets\.yaml.*tlon\.secret: found/);
+    expect((await daemon.status()).state.faults["configuration-rejected"]).toBeDefined();
+    expect(await login("long-enough-2")).toBe(true);
+    keep("long-enough-3");
+    await daemon.says(/: configuration \S+: /);
+    expect((await daemon.status()).state.faults["configuration-rejected"]).toBeUndefined();
+    await goesOn();
   });
 });

@@ -123,6 +123,26 @@ describe("a data disk that is not there", () => {
   });
 });
 
+describe("a database that cannot be used", () => {
+  it("costs what was learned, and no machine its disk: it is a fault with what to do, and another one stands in for it", async () => {
+    daemon.write(rack({ uqbar: { size: "8M" } }));
+    mkdirSync(join(daemon.storage, "state.sqlite"), { recursive: true });
+    await daemon.start();
+    const fault = (await daemon.status()).state.faults["data-disk-failing"];
+    expect(fault?.reason).toMatch(/state\.sqlite cannot be opened: .+/);
+    expect(fault?.next).toMatch(/^check that this user may write to /);
+    expect((await (await login("uqbar")).write(0, pattern(0))).status).toBe(0);
+    // Two daemons would still write into each other's volumes.
+    const second = await run([...daemon.command().slice(0, -1), join(daemon.folder, "second.sock")]);
+    expect(second).toMatchObject({ code: 1, stderr: expect.stringContaining("in use by another rackboot") });
+    expect(await daemon.stop()).toEqual({ code: 0, signal: null });
+
+    rmSync(join(daemon.storage, "state.sqlite"), { recursive: true });
+    await daemon.start();
+    expect((await daemon.status()).state.faults["data-disk-failing"]).toBeUndefined();
+  });
+});
+
 /** Loop devices need root, and a kernel that has them. */
 const hasLoop = process.getuid?.() === 0 && existsSync("/dev/loop-control");
 

@@ -1,7 +1,9 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { openDataDisk } from "../../src/state/data-disk.ts";
 import { openDatabase, saveTimelines, Timelines } from "../../src/state/database.ts";
 import { type BootRecord, MAX_BOOTS_KEPT } from "../../src/state/state.ts";
 import { Store } from "../../src/state/store.ts";
@@ -120,5 +122,32 @@ it("a boot is saved as it happens and when the daemon stops, and a full disk onl
   stop();
   expect(timelines.load()).toMatchObject([{ number: 1, outcome: "up" }]);
   expect(save).toHaveBeenCalledTimes(3);
+  database.close();
+});
+
+it("a database of another program, or of a newer rackboot, is left as it is, and says what to do; leases are kept beside it meanwhile", () => {
+  const file = join(folder, "state.sqlite");
+  const foreign = new DatabaseSync(file);
+  foreign.exec("CREATE TABLE boots (title TEXT)");
+  foreign.close();
+  const { database, unusable } = openDataDisk(folder);
+  expect(unusable).toEqual({ reason: expect.stringContaining("already exists"), next: expect.stringMatching(/^check that/) });
+  new Timelines(database).save([up]);
+  expect(() => openDataDisk(folder)).toThrow("in use by another rackboot");
+  database.close();
+  const again = openDataDisk(folder);
+  expect(new Timelines(again.database).load()).toEqual([up]);
+  again.database.close();
+  const still = new DatabaseSync(file);
+  expect(still.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all()).toEqual([{ name: "boots" }]);
+  expect(still.prepare("SELECT title FROM boots").all()).toEqual([]);
+  still.close();
+});
+
+it("a disk on which nothing can be opened any more leaves a daemon that runs, from memory", () => {
+  for (const name of ["state.sqlite", "state.stand-in.sqlite"]) mkdirSync(join(folder, name));
+  const { database, unusable } = openDataDisk(folder);
+  expect(unusable?.reason).toContain("cannot be opened");
+  new Timelines(database).save([up]);
   database.close();
 });
