@@ -2,9 +2,9 @@ import { randomInt } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ControlClient } from "../../src/control/client.ts";
 import { Resources } from "../harness/resources.ts";
+import { startDaemonOfClones } from "./clones-daemon.ts";
 import { DiskClient } from "./disk-client.ts";
-import { LoopbackDaemon } from "./loopback-daemon.ts";
-import { fillOrigin, NumberedWriter } from "./numbered-writes.ts";
+import { NumberedWriter } from "./numbered-writes.ts";
 
 /** The daemon is killed with SIGKILL, again and again, under machines that write to dirty clones and reconnect. */
 
@@ -25,28 +25,14 @@ export async function killUnderLoad(options: {
   readonly kills: number;
 }): Promise<KillReport> {
   const resources = new Resources();
-  const daemon = new LoopbackDaemon(resources);
   const writers = Array.from({ length: options.machines }, (_, index) => new NumberedWriter(`m${index}`, "any-answer"));
-  const entry = (index: number, disks: readonly unknown[]): object => ({
-    mac: `52:54:00:16:01:${index.toString(16).padStart(2, "0")}`,
-    initiator: "any",
-    disks,
-  });
-  daemon.write({
-    storage: { path: options.storage },
-    volumes: { golden: { size: "16M" } },
-    machines: {
-      maker: entry(255, ["golden"]),
-      ...Object.fromEntries(writers.map(({ name }, index) => [name, entry(index, [{ clone: "golden" }])])),
-    },
-  });
   let snapshots = 0;
   try {
-    await daemon.start();
-    const maker = await DiskClient.login(resources, daemon.portal, "maker");
-    await fillOrigin(maker);
-    // Where clones are full copies, nobody may use the origin.
-    maker.initiator.vanish();
+    const daemon = await startDaemonOfClones(
+      resources,
+      options.storage,
+      writers.map(({ name }) => name),
+    );
     for (let round = 0; round <= options.kills; round++) {
       const sessions = await Promise.all(writers.map((writer) => login(resources, daemon.portal, writer.name)));
       await Promise.all(writers.map((writer, index) => writer.check(at(sessions, index))));

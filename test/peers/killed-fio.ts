@@ -4,9 +4,8 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BackgroundProcess } from "../harness/process.ts";
 import { Resources } from "../harness/resources.ts";
-import { DiskClient } from "./disk-client.ts";
-import { LoopbackDaemon } from "./loopback-daemon.ts";
-import { fillOrigin } from "./numbered-writes.ts";
+import { startDaemonOfClones } from "./clones-daemon.ts";
+import type { LoopbackDaemon } from "./loopback-daemon.ts";
 
 /**
  * fio writes to clones and verifies what it wrote, through QEMU's iSCSI driver, which logs in again by itself; meanwhile the daemon is
@@ -39,26 +38,9 @@ export async function killUnderFio(options: {
   readonly kills: number;
 }): Promise<FioReport> {
   const resources = new Resources();
-  const daemon = new LoopbackDaemon(resources);
   const names = Array.from({ length: options.machines }, (_, index) => `m${index}`);
-  const entry = (index: number, disks: readonly unknown[]): object => ({
-    mac: `52:54:00:16:02:${index.toString(16).padStart(2, "0")}`,
-    initiator: "any",
-    disks,
-  });
-  daemon.write({
-    storage: { path: options.storage },
-    volumes: { golden: { size: "16M" } },
-    machines: {
-      maker: entry(255, ["golden"]),
-      ...Object.fromEntries(names.map((name, index) => [name, entry(index, [{ clone: "golden" }])])),
-    },
-  });
   try {
-    await daemon.start();
-    const maker = await DiskClient.login(resources, daemon.portal, "maker");
-    await fillOrigin(maker);
-    maker.initiator.vanish();
+    const daemon = await startDaemonOfClones(resources, options.storage, names);
     const jobs: BackgroundProcess[] = [];
     for (const name of names) jobs.push(await startFio(resources, daemon, name));
     for (let kill = 0; kill < options.kills; kill++) {
