@@ -39,6 +39,7 @@ lint: $(STAMPS)/npm ## Check types, style, import layers and C++ formatting
 	@npm run --silent lint
 	@$(MAKE) --no-print-directory -C src/native lint
 	@$(MAKE) --no-print-directory -C test/bench/loadgen lint
+	@$(MAKE) --no-print-directory -C test/bench/tftp lint
 
 .PHONY: test
 test: build ## Everything: lint, unit, native, peers, whole machines (under 45 minutes on 2 cores)

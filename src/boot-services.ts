@@ -22,6 +22,7 @@ import type { Machine } from "./machine/machine.ts";
 import type { Rack } from "./machine/rack.ts";
 import type { ChapSecrets } from "./machine/secrets.ts";
 import type { Settings } from "./machine/settings.ts";
+import { FileSender } from "./native/file-sender.ts";
 import type { followBoots } from "./state/boot-events.ts";
 import type { DataPlaneNumbers } from "./state/data-plane-metrics.ts";
 import { Metrics } from "./state/metrics.ts";
@@ -58,6 +59,7 @@ export class BootServices {
   readonly #loaders: FoundLoaders = findLoaders();
   readonly #resolver: BootResolver;
   readonly #dhcp: DhcpServer;
+  readonly #sender: FileSender;
   readonly #tftp: TftpServer;
   readonly #http: HttpServer;
 
@@ -116,7 +118,9 @@ export class BootServices {
       emit,
     });
 
+    this.#sender = new FileSender();
     const files = {
+      sender: this.#sender,
       files: this.#resolver,
       openFiles: new OpenFiles(),
       downloads: new Downloads(emit, monotonicMs),
@@ -164,6 +168,7 @@ export class BootServices {
     await this.#dhcp.stop();
     await this.#http.stop();
     await this.#tftp.stop();
+    this.#sender.close();
   }
 
   /** A machine boots: the session that the boot before left half open could still write, and ends here. */

@@ -3,6 +3,10 @@ import { type FileHandle, open } from "node:fs/promises";
 /** Octets that a transfer sends, at any offset, without reading the whole of them first. */
 export interface ByteSource {
   readonly sizeBytes: number;
+  /** Where the octets lie, if that is one stretch of a file: for senders that need no copy of them. Valid until {@link ByteSource.release}. */
+  readonly stored?: { readonly fd: number; readonly offsetBytes: number };
+  /** Another one for other content of the same name, where that is known. */
+  readonly version?: string;
   /** The octets as views, in order, where they are in memory; `undefined` where {@link ByteSource.read} is needed. */
   peek(offset: number, length: number): readonly Uint8Array[] | undefined;
   /** The same octets, read where they are not in memory. Rejects with a sentence for people where the file cannot be read. */
@@ -44,7 +48,7 @@ export class OpenFiles {
     const handle = await open(path, "r");
     try {
       const { dev, ino, mtimeMs, size } = await handle.stat();
-      const key = `${dev}:${ino}:${mtimeMs}:${size}`;
+      const key = [dev, ino, Math.round(mtimeMs * 1000), size].map((part) => part.toString(16)).join("-");
       const known = this.#files.get(key);
       if (known !== undefined) {
         // Shared first: while the second handle closes, the last other reader may let go of the first.
@@ -52,7 +56,7 @@ export class OpenFiles {
         await handle.close();
         return source;
       }
-      const file = new SharedFile(handle, size, () => this.#files.delete(key));
+      const file = new SharedFile(handle, size, key, () => this.#files.delete(key));
       this.#files.set(key, file);
       return file.share();
     } catch (error) {
@@ -69,15 +73,17 @@ export class OpenFiles {
 class SharedFile {
   readonly #handle: FileHandle;
   readonly #sizeBytes: number;
+  readonly #version: string;
   readonly #forget: () => void;
   /** In order of last use; the first is the first to go. */
   readonly #pieces = new Map<number, Uint8Array>();
   readonly #loading = new Map<number, Promise<Uint8Array>>();
   #users = 0;
 
-  constructor(handle: FileHandle, sizeBytes: number, forget: () => void) {
+  constructor(handle: FileHandle, sizeBytes: number, version: string, forget: () => void) {
     this.#handle = handle;
     this.#sizeBytes = sizeBytes;
+    this.#version = version;
     this.#forget = forget;
   }
 
@@ -86,6 +92,8 @@ class SharedFile {
     let released = false;
     return {
       sizeBytes: this.#sizeBytes,
+      stored: { fd: this.#handle.fd, offsetBytes: 0 },
+      version: this.#version,
       peek: (offset, length) => this.#peek(offset, length),
       read: (offset, length) => this.#read(offset, length),
       release: () => {

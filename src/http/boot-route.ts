@@ -1,56 +1,59 @@
-import { open } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
-import type { Download, Downloads } from "../boot/downloads.ts";
+import type { Downloads } from "../boot/downloads.ts";
 import type { BootFile, BootFiles, FileClient } from "../boot/files.ts";
-import type { ByteSource } from "../boot/open-files.ts";
+import { type ByteSource, bytesSource, type OpenFiles } from "../boot/open-files.ts";
 import { pathOfTarget } from "../boot/paths.ts";
+import type { FileSender } from "../native/file-sender.ts";
 import { type ByteRange, mediaType, parseRange } from "./content.ts";
+import { sendBody } from "./send-body.ts";
 
-/** Octets read ahead of a socket, for each download. */
-const READ_BYTES = 1024 * 1024;
+/** What boot files are served with. */
+export interface BootRouteParts {
+  readonly files: BootFiles;
+  readonly openFiles: OpenFiles;
+  readonly downloads: Downloads;
+  /** Sends large files without JavaScript; absent, everything is sent with it. */
+  readonly sender?: FileSender;
+  /** A client that takes nothing for this long is given up. */
+  readonly idleMs: number;
+}
 
-interface Content {
-  readonly sizeBytes: number;
-  readonly etag?: string;
-  read(range: ByteRange): Readable;
-  close(): Promise<void>;
+interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly client: FileClient;
 }
 
 /** Answers one GET or HEAD with a boot file. Never rejects. */
-export async function serveBootFile(
-  request: IncomingMessage,
-  response: ServerResponse,
-  client: FileClient,
-  files: BootFiles,
-  downloads: Downloads,
-): Promise<void> {
+export async function serveBootFile(exchange: Exchange, parts: BootRouteParts): Promise<void> {
+  const { request, client } = exchange;
+  const { files, downloads } = parts;
   const target = request.url ?? "/";
   const path = pathOfTarget(target);
-  if (path === undefined) return refuse(response, client, target, downloads, "the request target is no path");
+  if (path === undefined) return refuse(exchange, target, downloads, "the request target is no path");
   try {
     const found = await files.resolve(client, path);
-    if (found.kind === "not-found") return refuse(response, client, path, downloads, found.reason);
-    const content = await openContent(found);
+    if (found.kind === "not-found") return refuse(exchange, path, downloads, found.reason);
+    const source = await open(found, parts.openFiles);
     try {
-      await send(request, response, content, path, () => downloads.begin(client, path, found.role, content.sizeBytes));
+      await send(exchange, source, path, found, parts);
     } finally {
-      await content.close();
+      source.release();
     }
   } catch (error) {
-    refuse(response, client, path, downloads, error instanceof Error ? error.message : String(error));
+    refuse(exchange, path, downloads, error instanceof Error ? error.message : String(error));
   }
 }
 
 async function send(
-  request: IncomingMessage,
-  response: ServerResponse,
-  content: Content,
+  { request, response, client }: Exchange,
+  source: ByteSource,
   path: string,
-  begin: () => Download,
+  found: BootFile,
+  { downloads, sender, idleMs }: BootRouteParts,
 ): Promise<void> {
-  const { sizeBytes, etag } = content;
+  const { sizeBytes } = source;
+  const etag = source.version === undefined ? undefined : `"${source.version}"`;
   response.setHeader("Content-Type", mediaType(path));
   response.setHeader("Accept-Ranges", "bytes");
   // A kernel that was updated a minute ago must not come out of a cache on the way.
@@ -71,60 +74,32 @@ async function send(
     response.end();
     return;
   }
-  const download = begin();
+  const download = downloads.begin(client, path, found.role, sizeBytes);
   if (lengthBytes === 0) {
     response.end();
     download.finished(0);
     return;
   }
-  const stream = content.read(part);
-  let sentBytes = 0;
-  stream.on("data", (chunk: Uint8Array) => {
-    sentBytes += chunk.length;
-    download.progressed(sentBytes);
-  });
   try {
-    await pipeline(stream, response);
+    await sendBody(response, { source, part, sender, idleMs, onProgress: (sentBytes) => download.progressed(sentBytes) });
     download.finished(lengthBytes);
   } catch (error) {
-    // Firmware resets the connection as soon as it has the last octet.
-    if (response.writableFinished) download.finished(lengthBytes);
-    else download.failed(describe(error, sentBytes, lengthBytes));
-    response.destroy();
+    download.failed(error instanceof Error ? error.message : String(error));
   }
 }
 
-function describe(error: unknown, sentBytes: number, lengthBytes: number): string {
-  const gone = error instanceof Error && "code" in error && (error.code === "ERR_STREAM_PREMATURE_CLOSE" || error.code === "ECONNRESET");
-  const what = gone ? "the client closed the connection" : error instanceof Error ? error.message : String(error);
-  return `${what} after about ${sentBytes} of ${lengthBytes} octets`;
-}
-
-async function openContent(found: BootFile): Promise<Content> {
-  if (found.kind === "bytes") {
-    const { bytes } = found;
-    return { sizeBytes: bytes.length, read: ({ first, last }) => Readable.from([bytes.subarray(first, last + 1)]), close: async () => {} };
+async function open(found: BootFile, openFiles: OpenFiles): Promise<ByteSource> {
+  switch (found.kind) {
+    case "bytes":
+      return bytesSource(found.bytes);
+    case "file":
+      return openFiles.open(found.path);
+    case "disk":
+      return found.open();
   }
-  if (found.kind === "disk") {
-    const source = await found.open();
-    const read = ({ first, last }: ByteRange): Readable => Readable.from(pieces(source, first, last + 1 - first));
-    return { sizeBytes: found.sizeBytes, read, close: async () => source.release() };
-  }
-  const handle = await open(found.path, "r");
-  const { size, mtimeMs, ino } = await handle.stat();
-  return {
-    sizeBytes: size,
-    etag: `"${ino.toString(16)}-${Math.round(mtimeMs * 1000).toString(16)}-${size.toString(16)}"`,
-    read: ({ first, last }) => handle.createReadStream({ start: first, end: last, highWaterMark: READ_BYTES, autoClose: false }),
-    close: () => handle.close().catch(() => {}),
-  };
 }
 
-async function* pieces(source: ByteSource, offset: number, length: number): AsyncGenerator<Uint8Array, void, void> {
-  for (let sent = 0; sent < length; sent += READ_BYTES) yield* await source.read(offset + sent, Math.min(READ_BYTES, length - sent));
-}
-
-function refuse(response: ServerResponse, client: FileClient, path: string, downloads: Downloads, reason: string): void {
+function refuse({ response, client }: Exchange, path: string, downloads: Downloads, reason: string): void {
   downloads.refused(client, path, reason);
   if (response.headersSent) response.destroy();
   else plain(response, 404, "not found");

@@ -6,9 +6,11 @@ import { createSecureContext, TLSSocket } from "node:tls";
 import type { Downloads } from "../boot/downloads.ts";
 import type { BootFiles, FileClient } from "../boot/files.ts";
 import { ListenError } from "../boot/listen-error.ts";
+import type { OpenFiles } from "../boot/open-files.ts";
 import { pathOfTarget } from "../boot/paths.ts";
 import { type Ipv4, parseIpv4 } from "../machine/identifiers.ts";
 import type { Machine } from "../machine/machine.ts";
+import type { FileSender } from "../native/file-sender.ts";
 import type { Emit } from "../state/events.ts";
 import { plain, serveBootFile } from "./boot-route.ts";
 
@@ -26,7 +28,10 @@ export type RouteHandler = (request: IncomingMessage, response: ServerResponse) 
 
 export interface HttpParts {
   readonly files: BootFiles;
+  readonly openFiles: OpenFiles;
   readonly downloads: Downloads;
+  /** Sends large files without JavaScript; absent, everything is sent with it. */
+  readonly sender?: FileSender;
   readonly machineAt: (address: Ipv4) => Machine | undefined;
   readonly emit: Emit;
   /** A machine says something by POST; false where that path is nobody's to say. */
@@ -178,7 +183,7 @@ export class HttpServer {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { routes, files, downloads } = this.#parts;
+    const { routes } = this.#parts;
     response.on("error", () => {});
     try {
       const route = routes.get(pathOfTarget(request.url ?? "") ?? "");
@@ -187,7 +192,7 @@ export class HttpServer {
       if (request.method !== "GET" && request.method !== "HEAD") return plain(response, 405, "GET and HEAD only", { Allow: "GET, HEAD" });
       const client = this.#client(request.socket);
       if (client === undefined) return plain(response, 404, "not found");
-      await serveBootFile(request, response, client, files, downloads);
+      await serveBootFile({ request, response, client }, { ...this.#parts, idleMs: IDLE_TIMEOUT_MS });
     } catch (error) {
       this.#parts.emit({ type: "service.slipped", service: "http", reason: `${request.url ?? ""}: ${String(error)}` });
       if (response.headersSent) response.destroy();

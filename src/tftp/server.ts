@@ -1,15 +1,18 @@
-import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
+import type { RemoteInfo, Socket } from "node:dgram";
 import type { Downloads } from "../boot/downloads.ts";
 import type { BootFile, BootFiles, FileClient } from "../boot/files.ts";
 import { ListenError } from "../boot/listen-error.ts";
 import { type ByteSource, bytesSource, type OpenFiles } from "../boot/open-files.ts";
 import { type Ipv4, parseIpv4 } from "../machine/identifiers.ts";
 import type { Machine } from "../machine/machine.ts";
+import type { FileSender } from "../native/file-sender.ts";
 import type { Emit } from "../state/events.ts";
+import { type Peer, startDownload } from "./download.ts";
 import { MAX_NETASCII_BYTES, toNetascii } from "./netascii.ts";
 import { ETHERNET_BLKSIZE, negotiate } from "./options.ts";
 import { decodePacket, encodePacket, type ReadRequest, TFTP_ERROR, type TftpPacket } from "./packet.ts";
-import { type Endpoint, Session } from "./session.ts";
+import { type Slot, Slots } from "./slots.ts";
+import { boundSocket, ignore } from "./sockets.ts";
 import { DEFAULT_MAX_WAIT_MS, MAX_WINDOWSIZE } from "./transfer.ts";
 
 export interface TftpSettings {
@@ -27,28 +30,16 @@ export interface TftpParts {
   readonly files: BootFiles;
   readonly openFiles: OpenFiles;
   readonly downloads: Downloads;
+  /** Sends large files without JavaScript; absent, everything is sent with it. */
+  readonly sender?: FileSender;
   readonly machineAt: (address: Ipv4) => Machine | undefined;
   readonly emit: Emit;
   /** A clock that never goes back, in milliseconds. */
   readonly nowMs: () => number;
 }
 
-/** Each transfer has a descriptor and some read-ahead; a whole rack at once stays well below. */
-export const MAX_TRANSFERS = 256;
-/** Firmware asks for one file after the other; what it left behind ends by itself within half a minute. */
-export const MAX_TRANSFERS_PER_CLIENT = 24;
-
 /** RFC 768 lets a sender that wants no answer leave its port out. Nothing can be sent there, and dgram throws when it is tried. */
 const NO_PORT = "a packet from port 0, which cannot be answered";
-
-interface Slot {
-  readonly address: string;
-  readonly request: string;
-  /** Absent while the file is looked up and opened. */
-  session?: Session;
-  /** The highest the client is known to have come; a request repeated after that is a new one. */
-  begun: boolean;
-}
 
 /** Serves boot files over TFTP (RFC 1350, 2347, 2348, 2349, 7440). Read only: a write request is refused. */
 export class TftpServer {
@@ -57,8 +48,7 @@ export class TftpServer {
   #listener: Socket | undefined;
   /** Refusals leave from here, so that no error comes from the well-known port and none costs a socket. */
   #refusals: Socket | undefined;
-  /** By the client's transfer identifier, `address:port`. */
-  readonly #slots = new Map<string, Slot>();
+  readonly #slots = new Slots();
 
   constructor(settings: TftpSettings, parts: TftpParts) {
     this.#settings = settings;
@@ -78,8 +68,8 @@ export class TftpServer {
   async start(): Promise<void> {
     const { address, port } = this.#settings;
     try {
-      const refusals = await bound(address, 0, () => {});
-      const listener = await bound(address, port, (bytes, from) => this.#received(bytes, from)).catch((error: unknown) => {
+      const refusals = await boundSocket(address, 0, () => {});
+      const listener = await boundSocket(address, port, (bytes, from) => this.#received(bytes, from)).catch((error: unknown) => {
         refusals.close();
         throw error;
       });
@@ -93,7 +83,7 @@ export class TftpServer {
   /** Transfers under way are broken off; their clients are told. */
   async stop(): Promise<void> {
     this.#unlisten();
-    for (const slot of [...this.#slots.values()]) slot.session?.abort("the server is stopping");
+    this.#slots.abort("the server is stopping");
     this.#slots.clear();
   }
 
@@ -116,7 +106,7 @@ export class TftpServer {
 
   /** Breaks off every transfer of this client, for when it is known to have restarted. */
   forget(address: Ipv4): void {
-    for (const slot of [...this.#slots.values()]) if (slot.address === address) slot.session?.abort("the machine has restarted");
+    this.#slots.abort("the machine has restarted", address);
   }
 
   #unlisten(): void {
@@ -128,7 +118,7 @@ export class TftpServer {
 
   #received(bytes: Uint8Array, from: RemoteInfo): void {
     if (from.port === 0) {
-      this.#malformed(from, NO_PORT);
+      this.#malformed(nameOf(from), NO_PORT);
       return;
     }
     const packet = this.#decode(bytes, from);
@@ -148,7 +138,7 @@ export class TftpServer {
       case "data":
       case "ack":
       case "oack":
-        this.#malformed(from, `${packet.kind} packet to the port for requests`);
+        this.#malformed(nameOf(from), `${packet.kind} packet to the port for requests`);
         this.#refuse(from, TFTP_ERROR.unknownTransfer, "unknown transfer ID");
         break;
       case "error":
@@ -157,37 +147,25 @@ export class TftpServer {
   }
 
   async #readRequest(request: ReadRequest, from: RemoteInfo): Promise<void> {
-    const key = `${from.address}:${from.port}`;
     const client = this.#client(from);
-    const signature = JSON.stringify([request.filename, request.mode, request.options]);
-    const running = this.#slots.get(key);
-    if (running !== undefined) {
-      // Asked again before the first answer came through: the answer is on its way, or is repeated by its timer.
-      if (running.request === signature && !running.begun) return;
-      if (running.session === undefined) return;
-      running.session.abort("the client asked anew from the same port");
-    }
-    const busy = this.#busy(from.address);
-    if (busy !== undefined) {
+    const claim = this.#slots.claim(from.address, from.port, JSON.stringify([request.filename, request.mode, request.options]));
+    if (claim.kind === "repeated") return;
+    if (claim.kind === "busy") {
       // No ERROR: firmware gives up at once when it gets one, and asks again when it gets nothing.
-      this.#parts.downloads.refused(client, request.filename, busy);
+      this.#parts.downloads.refused(client, request.filename, claim.reason);
       return;
     }
-    const slot: Slot = { address: from.address, request: signature, begun: false };
-    this.#slots.set(key, slot);
     try {
-      await this.#serve(request, client, from, slot, () => {
-        if (this.#slots.get(key) === slot) this.#slots.delete(key);
-      });
+      await this.#serve(request, client, from, claim.slot, claim.release);
     } catch (error) {
       this.#parts.downloads.refused(client, request.filename, error instanceof Error ? error.message : String(error));
       this.#refuse(from, TFTP_ERROR.undefined, "the file cannot be read");
     }
-    if (slot.session === undefined && this.#slots.get(key) === slot) this.#slots.delete(key);
+    if (claim.slot.abort === undefined) claim.release();
   }
 
-  async #serve(request: ReadRequest, client: FileClient, from: RemoteInfo, slot: Slot, forget: () => void): Promise<void> {
-    const { files, downloads, nowMs } = this.#parts;
+  async #serve(request: ReadRequest, client: FileClient, from: RemoteInfo, slot: Slot, release: () => void): Promise<void> {
+    const { files, downloads, nowMs, sender } = this.#parts;
     const mode = request.mode.toLowerCase();
     if (mode !== "octet" && mode !== "netascii") {
       downloads.refused(client, request.filename, `transfer mode "${request.mode}" is not served`);
@@ -199,24 +177,19 @@ export class TftpServer {
       return this.#refuse(from, TFTP_ERROR.notFound, "file not found");
     }
     const source = await this.#open(found, mode);
-    const { endpoint, receive } = await this.#endpoint(from).catch((error: unknown) => {
-      source.release();
-      throw error;
-    });
-    if (this.#listener === undefined) {
-      source.release();
-      return endpoint.close();
-    }
-    const { windowsize, blksize = ETHERNET_BLKSIZE } = this.#settings;
-    const limits = { blksize, windowsize: Math.min(windowsize, MAX_WINDOWSIZE) };
-    const options = negotiate(request.options, limits, source.sizeBytes);
-    const sizeBytes = source.sizeBytes;
+    if (this.#listener === undefined) return source.release();
+    const { address, windowsize, blksize = ETHERNET_BLKSIZE } = this.#settings;
+    const { sizeBytes } = source;
+    const options = negotiate(request.options, { blksize, windowsize: Math.min(windowsize, MAX_WINDOWSIZE) }, sizeBytes);
     let download: ReturnType<Downloads["begin"]> | undefined;
-    const session = new Session({
+    let over = false;
+    const abort = await startDownload({
+      address,
+      peer: from,
       plan: { sizeBytes, blksize: options.blksize, windowsize: options.windowsize, maxWaitMs: options.timeoutMs ?? DEFAULT_MAX_WAIT_MS },
       oack: options.oack,
       source,
-      endpoint,
+      sender,
       nowMs,
       onBegin: () => {
         download = downloads.begin(client, request.filename, found.role, sizeBytes);
@@ -226,16 +199,16 @@ export class TftpServer {
         download?.progressed(ackedBytes);
       },
       onEnd: (outcome) => {
-        forget();
+        over = true;
+        release();
         if (outcome.kind === "finished") download?.finished(sizeBytes);
         if (outcome.kind === "failed") download?.failed(outcome.reason);
       },
+      onMalformed: (peer, reason) => this.#malformed(peer, reason),
+      onStranger: (stranger) => this.#stranger(stranger),
     });
-    slot.session = session;
-    receive((packet) => {
-      if (packet.kind === "ack" || packet.kind === "error") session.input(packet);
-      else this.#malformed(from, `${packet.kind} packet in a download`);
-    });
+    slot.abort = abort;
+    if (!over && this.#listener === undefined) abort("the server is stopping");
   }
 
   async #open(found: BootFile, mode: "octet" | "netascii"): Promise<ByteSource> {
@@ -260,43 +233,9 @@ export class TftpServer {
     }
   }
 
-  /** A socket on a new port (RFC 1350, 4: the transfer identifier), deaf to everybody but the one peer. */
-  async #endpoint(peer: RemoteInfo): Promise<{ endpoint: Endpoint; receive: (handler: (packet: TftpPacket) => void) => void }> {
-    let handler: (packet: TftpPacket) => void = () => {};
-    let open = true;
-    const socket = await bound(this.#settings.address, 0, (bytes, from) => {
-      if (!open) return;
-      if (from.port === 0) return this.#malformed(from, NO_PORT);
-      if (from.address !== peer.address || from.port !== peer.port) {
-        this.#malformed(from, "a packet to another client's transfer");
-        this.#refuse(from, TFTP_ERROR.unknownTransfer, "unknown transfer ID");
-        return;
-      }
-      const packet = this.#decode(bytes, from);
-      if (packet !== undefined) handler(packet);
-    });
-    const endpoint: Endpoint = {
-      send: (parts) => {
-        if (open) socket.send(parts, peer.port, peer.address, ignore);
-      },
-      close: () => {
-        if (open) socket.close();
-        open = false;
-      },
-    };
-    return {
-      endpoint,
-      receive: (next) => {
-        handler = next;
-      },
-    };
-  }
-
-  #busy(address: string): string | undefined {
-    if (this.#slots.size >= MAX_TRANSFERS) return `${MAX_TRANSFERS} transfers are under way, which is the limit`;
-    let own = 0;
-    for (const slot of this.#slots.values()) if (slot.address === address) own++;
-    return own >= MAX_TRANSFERS_PER_CLIENT ? `this client has ${own} transfers under way, which is the limit` : undefined;
+  #stranger(from: Peer): void {
+    this.#malformed(nameOf(from), from.port === 0 ? NO_PORT : "a packet to another client's transfer");
+    if (from.port !== 0) this.#refuse(from, TFTP_ERROR.unknownTransfer, "unknown transfer ID");
   }
 
   #client(from: RemoteInfo): FileClient {
@@ -309,40 +248,20 @@ export class TftpServer {
     try {
       return decodePacket(bytes);
     } catch (error) {
-      this.#malformed(from, error instanceof Error ? error.message : String(error));
+      this.#malformed(nameOf(from), error instanceof Error ? error.message : String(error));
       return undefined;
     }
   }
 
-  #malformed(from: RemoteInfo, reason: string): void {
-    this.#parts.emit({ type: "peer.malformed", service: "tftp", peer: `${from.address}:${from.port}`, reason });
+  #malformed(peer: string, reason: string): void {
+    this.#parts.emit({ type: "peer.malformed", service: "tftp", peer, reason });
   }
 
-  #refuse(to: RemoteInfo, code: number, message: string): void {
+  #refuse(to: Peer, code: number, message: string): void {
     this.#refusals?.send(encodePacket({ kind: "error", code, message }), to.port, to.address, ignore);
   }
 }
 
-/** A datagram that cannot be sent is a datagram lost, and lost ones are what the protocol is made for. */
-function ignore(): void {}
-
-/** An IPv4 address is its own answer; asking the resolver for it would cost a turn of the event loop for every block. */
-type Lookup = (host: string, family: unknown, callback: (error: null, address: string, family: number) => void) => void;
-const lookup: Lookup = (host, _family, callback) => callback(null, host, 4);
-
-async function bound(address: string, port: number, onMessage: (bytes: Uint8Array, from: RemoteInfo) => void): Promise<Socket> {
-  const socket = createSocket({ type: "udp4", lookup: lookup as never });
-  socket.on("message", onMessage);
-  await new Promise<void>((resolve, reject) => {
-    socket.once("error", reject);
-    socket.bind({ address, port, exclusive: true }, () => {
-      socket.off("error", reject);
-      socket.on("error", ignore);
-      resolve();
-    });
-  }).catch((error: unknown) => {
-    socket.close();
-    throw error;
-  });
-  return socket;
+function nameOf({ address, port }: Peer): string {
+  return `${address}:${port}`;
 }

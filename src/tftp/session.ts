@@ -1,13 +1,7 @@
 import type { ByteSource } from "../boot/open-files.ts";
 import { dataHeader, encodePacket, TFTP_ERROR, type TftpOption } from "./packet.ts";
+import type { Endpoint } from "./sockets.ts";
 import { beginTransfer, type Step, step, type Transfer, type TransferInput, type TransferPlan } from "./transfer.ts";
-
-/** The UDP socket of one transfer, bound to a port of its own and bound in mind to one peer. */
-export interface Endpoint {
-  /** Sends one datagram whose payload is these parts in order. Never throws. */
-  send(parts: readonly Uint8Array[]): void;
-  close(): void;
-}
 
 export type Outcome =
   | { readonly kind: "finished" }
@@ -29,8 +23,8 @@ export interface SessionParts {
 }
 
 /**
- * Runs one transfer: carries out what the state machine orders. The only place that knows both blocks and octets, and
- * the seam where a batched sender takes over `#pump`.
+ * Runs one download: carries out what the state machine orders. The only place that knows both blocks and octets; its like
+ * for large files is src/native/files/tftp-download.cc.
  */
 export class Session {
   readonly #parts: SessionParts;

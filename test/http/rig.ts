@@ -4,7 +4,8 @@ import { connect } from "node:net";
 import { onTestFinished } from "vitest";
 import { Downloads } from "../../src/boot/downloads.ts";
 import type { BootFiles } from "../../src/boot/files.ts";
-import { HttpServer, type HttpSettings, type RouteHandler } from "../../src/http/server.ts";
+import { OpenFiles } from "../../src/boot/open-files.ts";
+import { type HttpParts, HttpServer, type HttpSettings, type RouteHandler } from "../../src/http/server.ts";
 import { type Ipv4, parseIpv4 } from "../../src/machine/identifiers.ts";
 import type { StateEvent } from "../../src/state/events.ts";
 
@@ -20,13 +21,14 @@ export async function serve(
   files: BootFiles,
   settings: Partial<HttpSettings> = {},
   routes: ReadonlyMap<string, RouteHandler> = new Map(),
+  extra: Partial<HttpParts> = {},
 ): Promise<Rig> {
   const events: StateEvent[] = [];
   const emit = (event: StateEvent): number => events.push(event);
   const downloads = new Downloads(emit, () => performance.now());
   const server = new HttpServer(
     { address: LOOPBACK, port: 0, ...settings },
-    { files, downloads, machineAt: () => undefined, emit, routes },
+    { files, openFiles: new OpenFiles(), downloads, machineAt: () => undefined, emit, routes, ...extra },
   );
   await server.start();
   onTestFinished(() => server.stop());

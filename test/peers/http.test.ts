@@ -5,11 +5,13 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Downloads } from "../../src/boot/downloads.ts";
+import { OpenFiles } from "../../src/boot/open-files.ts";
 import { nothing } from "../../src/boot/plan.ts";
 import { BootResolver } from "../../src/boot/resolver.ts";
 import { HttpServer } from "../../src/http/server.ts";
 import { parseIpv4 } from "../../src/machine/identifiers.ts";
 import type { Machine } from "../../src/machine/machine.ts";
+import { FileSender } from "../../src/native/file-sender.ts";
 import type { StateEvent } from "../../src/state/events.ts";
 import { kernelBoot, machine } from "../boot/support.ts";
 
@@ -20,6 +22,8 @@ const ADDRESS = parseIpv4("127.0.0.1");
 
 let folder: string;
 let server: HttpServer;
+const openFiles = new OpenFiles();
+const sender = new FileSender();
 let base: string;
 let uqbar: Machine;
 let kernel: Buffer;
@@ -40,13 +44,14 @@ beforeAll(async () => {
   const emit = (event: StateEvent): number => events.push(event);
   const downloads = new Downloads(emit, () => performance.now());
   const machineAt = (address: string): Machine | undefined => (address === ADDRESS ? uqbar : undefined);
-  server = new HttpServer({ address: ADDRESS, port: 0 }, { files, downloads, machineAt, emit, routes: new Map() });
+  server = new HttpServer({ address: ADDRESS, port: 0 }, { files, openFiles, downloads, sender, machineAt, emit, routes: new Map() });
   await server.start();
   base = `http://${ADDRESS}:${server.port}`;
 });
 
 afterAll(async () => {
   await server.stop();
+  sender.close();
   await rm(folder, { recursive: true, force: true });
 });
 

@@ -13,6 +13,7 @@ import type { BootFiles } from "../../src/boot/files.ts";
 import { OpenFiles } from "../../src/boot/open-files.ts";
 import { normalPath } from "../../src/boot/paths.ts";
 import { parseIpv4 } from "../../src/machine/identifiers.ts";
+import { FileSender } from "../../src/native/file-sender.ts";
 import type { StateEvent } from "../../src/state/events.ts";
 import { TftpServer } from "../../src/tftp/server.ts";
 
@@ -23,6 +24,8 @@ const LOOPBACK = "127.0.0.1";
 
 let folder: string;
 let server: TftpServer;
+let sender: FileSender;
+const openFiles = new OpenFiles();
 const events: StateEvent[] = [];
 
 /** Sizes at which a last block is full, short, empty; and one whose block numbers roll over at 512 octets a block. */
@@ -50,13 +53,15 @@ beforeAll(async () => {
   };
   const emit = (event: StateEvent): number => events.push(event);
   const nowMs = (): number => performance.now();
-  const parts = { files, openFiles: new OpenFiles(), downloads: new Downloads(emit, nowMs), machineAt: () => undefined, emit, nowMs };
+  sender = new FileSender();
+  const parts = { files, openFiles, downloads: new Downloads(emit, nowMs), sender, machineAt: () => undefined, emit, nowMs };
   server = new TftpServer({ address: parseIpv4(LOOPBACK), port: 0, windowsize: 64, blksize: 16384 }, parts);
   await server.start();
 });
 
 afterAll(async () => {
   await server.stop();
+  sender.close();
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -199,6 +204,7 @@ test("a whole rack that asks for one file at once gets it, and the file is open 
 
 test("no transfer of any of these clients has failed or is left", async () => {
   await expect.poll(() => server.transfers, { timeout: 10_000 }).toBe(0);
+  expect(openFiles.size).toBe(0);
   expect(events.filter((event) => event.type === "transfer.failed")).toEqual([]);
   expect(events.filter((event) => event.type === "peer.malformed" && !event.reason.includes("ack packet"))).toEqual([]);
 });

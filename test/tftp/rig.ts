@@ -8,7 +8,7 @@ import { type Ipv4, parseIpv4 } from "../../src/machine/identifiers.ts";
 import type { Machine } from "../../src/machine/machine.ts";
 import type { StateEvent } from "../../src/state/events.ts";
 import { decodePacket, encodePacket, type TftpPacket } from "../../src/tftp/packet.ts";
-import { TftpServer, type TftpSettings } from "../../src/tftp/server.ts";
+import { type TftpParts, TftpServer, type TftpSettings } from "../../src/tftp/server.ts";
 
 export const LOOPBACK: Ipv4 = parseIpv4("127.0.0.1");
 
@@ -19,14 +19,19 @@ export interface Rig {
 }
 
 /** A real server on a loopback port that goes away with the test. */
-export async function serve(files: BootFiles, settings: Partial<TftpSettings> = {}, machine?: Machine): Promise<Rig> {
+export async function serve(
+  files: BootFiles,
+  settings: Partial<TftpSettings> = {},
+  machine?: Machine,
+  extra: Partial<TftpParts> = {},
+): Promise<Rig> {
   const events: StateEvent[] = [];
   const emit = (event: StateEvent): number => events.push(event);
   const nowMs = (): number => performance.now();
   const openFiles = new OpenFiles();
   const server = new TftpServer(
     { address: LOOPBACK, port: 0, windowsize: 16, ...settings },
-    { files, openFiles, downloads: new Downloads(emit, nowMs), machineAt: () => machine, emit, nowMs },
+    { files, openFiles, downloads: new Downloads(emit, nowMs), machineAt: () => machine, emit, nowMs, ...extra },
   );
   await server.start();
   onTestFinished(() => server.stop());

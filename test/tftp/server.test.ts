@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import type { BootFiles } from "../../src/boot/files.ts";
 import { TFTP_ERROR, type TftpPacket } from "../../src/tftp/packet.ts";
-import { MAX_TRANSFERS_PER_CLIENT } from "../../src/tftp/server.ts";
+import { MAX_TRANSFERS_PER_CLIENT } from "../../src/tftp/slots.ts";
 import { filesOf, LOOPBACK, RawClient, serve } from "./rig.ts";
 
 const CONTENT = Uint8Array.from({ length: 2000 }, (_, index) => index % 251);

@@ -5,6 +5,7 @@ import type { ByteSource } from "../open-files.ts";
 /** The octets of a file that lies in pieces in the middle of an image. */
 export class MediumSource implements ByteSource {
   readonly sizeBytes: number;
+  readonly stored?: { readonly fd: number; readonly offsetBytes: number };
   readonly #handle: FileHandle;
   readonly #file: MediumFile;
   #released = false;
@@ -13,6 +14,8 @@ export class MediumSource implements ByteSource {
     this.#handle = handle;
     this.#file = file;
     this.sizeBytes = file.sizeBytes;
+    const [first, ...others] = file.extents ?? [{ offset: 0, length: this.sizeBytes }];
+    if (first !== undefined && others.length === 0) this.stored = { fd: handle.fd, offsetBytes: first.offset };
   }
 
   /** Rejects with what the system says where the image is gone. */

@@ -7,6 +7,7 @@
 #include "node/convert.h"
 #include "node/door.h"
 #include "node/extents.h"
+#include "node/files.h"
 #include "system/datagrams.h"
 #include "system/process.h"
 
@@ -58,6 +59,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("setNeighbour", Napi::Function::New(env, setNeighbourValue));
   exports.Set("replaceProcess", Napi::Function::New(env, replaceProcessValue));
   exportExtents(env, exports);
+  exportFiles(env, exports);
   return exports;
 }
 
