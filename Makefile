@@ -85,6 +85,11 @@ bench-looks: build ## How long a machine waits for the menu that its own disk as
 	@test/setup/packages.sh demo test
 	@node test/bench/look-figures.ts
 
+.PHONY: bench-dhcp
+bench-dhcp: build ## Leases a second: ours, Kea and dnsmasq, asked by perfdhcp (BENCH="--seconds 2": the short one)
+	@test/setup/packages.sh build test
+	@node test/bench/dhcp.ts $(BENCH)
+
 .PHONY: schema
 schema: build ## Write docs/rackboot.schema.json anew
 	@node dist/src/main.js schema > docs/rackboot.schema.json

@@ -213,9 +213,10 @@ export class BootServices {
     return isUp && this.#settings().config.dhcp.mode === "server" ? undefined : this.#settings().secrets.get(name);
   }
 
-  /** A reservation, or whoever has the lease; with what it boots now. */
+  /** A reservation, or whoever has the lease; where another server gives addresses, whoever answers for it. With what it boots now. */
   #machineAt(address: Ipv4): Machine | undefined {
-    const mac = this.#dhcp.macAt(address);
+    const isOurs = this.#settings().config.dhcp.mode === "server";
+    const mac = (isOurs ? undefined : this.#dhcp.neighbourAt(address)) ?? this.#dhcp.macAt(address);
     const machine = this.#rack().byAddress(address) ?? (mac === undefined ? undefined : this.#rack().byMac(mac));
     return machine && this.installs.now(machine);
   }

@@ -1,5 +1,5 @@
 import type { FirmwareKind } from "../machine/firmware.ts";
-import type { Mac, MachineName } from "../machine/identifiers.ts";
+import type { Ipv4, Mac, MachineName } from "../machine/identifiers.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { StateEvent } from "../state/events.ts";
 import type { Inquiry } from "./inquiry.ts";
@@ -14,6 +14,8 @@ export interface Reply {
   readonly destination: Destination;
   /** Octets of UDP payload that the client takes. */
   readonly maximumBytes: number;
+  /** Nobody but this client should answer for the address that it is offered; worth asking the wire before. */
+  readonly probe?: { readonly address: Ipv4; readonly mac: Mac };
   /** Changed by this answer; must be durable before the reply leaves. */
   readonly lease?: Lease;
   readonly events: readonly StateEvent[];

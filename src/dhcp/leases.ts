@@ -205,16 +205,32 @@ export class LeaseTable {
     return this.bind(mac, address, nowMs);
   }
 
+  /** The lease has not ended. */
+  lives(mac: Mac, address: Ipv4, nowMs: number): boolean {
+    const binding = this.#bindings.get(mac);
+    return binding?.address === address && binding.expiresMs > nowMs;
+  }
+
+  /** Somebody was found at an address that was not given to him, or is gone again. */
+  setInUse(address: Ipv4, inUse: boolean, nowMs: number): void {
+    if (inUse) this.#rest(address, nowMs);
+    else if (this.#quarantine.delete(address)) this.#exhaustedUntilMs = 0;
+  }
+
   /** The client found somebody at the address that it was given. Undefined where it never was given it. */
   decline(mac: Mac, address: Ipv4, nowMs: number): Lease | undefined {
     if (this.#bindings.get(mac)?.address !== address && this.#offers.get(mac)?.address !== address) return undefined;
+    this.#rest(address, nowMs);
+    return this.bind(mac, address, nowMs);
+  }
+
+  #rest(address: Ipv4, nowMs: number): void {
     this.#quarantine.delete(address);
     for (const [oldest, untilMs] of this.#quarantine) {
       if (untilMs > nowMs && this.#quarantine.size < QUARANTINE_MAX) break;
       this.#quarantine.delete(oldest);
     }
     this.#quarantine.set(address, nowMs + QUARANTINE_MS);
-    return this.bind(mac, address, nowMs);
   }
 
   #put(lease: Lease): void {

@@ -37,7 +37,12 @@ function unsigned(octets: 1 | 2 | 4): Shape<number> {
       if (bytes.length !== octets) throw wrongLength(bytes, `${octets}`);
       return new ByteReader(bytes)[field[octets]]();
     },
-    encode: (value) => new ByteWriter(octets)[field[octets]](value).finish(),
+    encode: (value) => {
+      if (!Number.isInteger(value) || value < 0 || value >= 2 ** (8 * octets))
+        throw new RangeError(`${value} does not fit in ${octets} octets`);
+      const bytes = [value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255];
+      return Uint8Array.from(bytes.slice(4 - octets));
+    },
   };
 }
 

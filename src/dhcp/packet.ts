@@ -1,4 +1,4 @@
-import { type Ipv4, ipv4FromBytes, ipv4ToBytes, type Mac, macFromBytes } from "../machine/identifiers.ts";
+import { type Ipv4, ipv4FromBytes, ipv4ToNumber, type Mac, macFromBytes } from "../machine/identifiers.ts";
 import { ByteReader } from "../wire/reader.ts";
 import { ByteWriter } from "../wire/writer.ts";
 import {
@@ -198,10 +198,10 @@ export function encodePacket(packet: DhcpPacket, limits: EncodeOptions = {}): En
     .u32(packet.xid)
     .u16(packet.secs)
     .u16(packet.flags)
-    .bytes(ipv4ToBytes(packet.ciaddr))
-    .bytes(ipv4ToBytes(packet.yiaddr))
-    .bytes(ipv4ToBytes(packet.siaddr))
-    .bytes(ipv4ToBytes(packet.giaddr))
+    .u32(ipv4ToNumber(packet.ciaddr))
+    .u32(ipv4ToNumber(packet.yiaddr))
+    .u32(ipv4ToNumber(packet.siaddr))
+    .u32(ipv4ToNumber(packet.giaddr))
     .bytes(packet.chaddr);
   if (plan.sname.used) plan.sname.write(writer, SNAME_BYTES);
   else writer.ascii(packet.sname, SNAME_BYTES);

@@ -79,7 +79,12 @@ function discover(inquiry: Inquiry, context: DhcpContext): Decision {
   const packet = buildReply(inquiry, context, { type: "offer", yiaddr: found.address, leaseMs: leaseMsFor(inquiry, context), boot });
   const file = boot?.file;
   const event: StateEvent = { type: "dhcp.offered", ...senderOf(inquiry), address: found.address, ...(file && { file }) };
-  return reply(inquiry, context, packet, [event]);
+  const offer = reply(inquiry, context, packet, [event]);
+  const { mac, subnet } = inquiry;
+  const lives = context.leases.lives(mac, found.address, context.nowMs);
+  // A reservation is its machine's, whoever answers for it; whoever lives on an address would answer himself.
+  const worthAsking = !found.fixed && !lives && subnet.has(context.settings.address);
+  return worthAsking ? { ...offer, probe: { address: found.address, mac } } : offer;
 }
 
 /** The four states that a REQUEST is sent in are told apart by what it carries (RFC 2131, 4.3.2 and table 4). */

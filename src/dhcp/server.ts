@@ -1,11 +1,10 @@
-import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
-import { once } from "node:events";
-import { type DhcpConfig, deviceOf, type NetworkConfig } from "../machine/config.ts";
+import type { RemoteInfo } from "node:dgram";
+import { deviceOf } from "../machine/config.ts";
 import type { FirmwareKind } from "../machine/firmware.ts";
-import { type Ipv4, type Mac, macToBytes } from "../machine/identifiers.ts";
+import { type Ipv4, type Mac, macFromBytes, macToBytes } from "../machine/identifiers.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { Rack } from "../machine/rack.ts";
-import { openDatagramSocket, setNeighbour } from "../native/datagrams.ts";
+import { forgetNeighbour, getNeighbour, setNeighbour } from "../native/datagrams.ts";
 import { WallClock } from "../state/clock.ts";
 import type { Emit } from "../state/events.ts";
 import { ShortInputError } from "../wire/reader.ts";
@@ -14,16 +13,12 @@ import type { BootOfferFor } from "./inquiry.ts";
 import type { LeaseStore } from "./lease-store.ts";
 import { type Lease, LeaseTable } from "./leases.ts";
 import { DhcpFormatError } from "./options.ts";
-import { decodePacket, encodePacket, MINIMUM_REPLY_BYTES } from "./packet.ts";
+import { type DhcpPacket, decodePacket, encodePacket, MINIMUM_REPLY_BYTES } from "./packet.ts";
 import { decide } from "./policy.ts";
-import { PROXY_PORT } from "./proxy.ts";
-import { BROADCAST, SERVER_PORT } from "./reply.ts";
-
-/** The part of the configuration that DHCP reads. */
-export interface DhcpServerConfig {
-  readonly network: NetworkConfig;
-  readonly dhcp: DhcpConfig;
-}
+import { AddressProber } from "./prober.ts";
+import { BROADCAST } from "./reply.ts";
+import { type DhcpServerConfig, DhcpSocket, isLoopback, needsDevice, proxyPort, socketKey, startError } from "./sockets.ts";
+import { WATCH_EVERY_MS, WireWatch } from "./watch.ts";
 
 export interface DhcpServerOptions {
   readonly config: DhcpServerConfig;
@@ -35,31 +30,25 @@ export interface DhcpServerOptions {
   readonly onFirmwareDiscover?: (machine: Machine, firmware: FirmwareKind) => void;
   /** The time of day, and whether it was set. */
   readonly clock?: WallClock;
+  /** How often other servers are looked for; only tests are in a hurry. */
+  readonly watchEveryMs?: number;
 }
 
-/** The sockets could not be opened; the message says what to do. `code` is the system's, such as EADDRINUSE. */
-export class DhcpServerError extends Error {
-  readonly code: string;
-
-  constructor(code: string, message: string, cause: unknown) {
-    super(message, { cause });
-    this.code = code;
-  }
-}
-
-/** Holds the burst of a rack that powers up at once. The system may give less. */
-const RECEIVE_BUFFER_BYTES = 4 << 20;
 /** Leases gather for as long as the last commit took, so that storing never takes more than half of the time; at most this long. */
 const GATHER_MAX_MS = 5;
-const FIRST_UNPRIVILEGED_PORT = 1024;
+/** After so many addresses in use by others, the client has to ask again. */
+const PROBES_OF_A_QUESTION = 4;
 
 /** A reply that waits for its lease to be durable. */
 interface Waiting {
   readonly reply: Reply;
   readonly lease: Lease;
-  readonly socket: Socket;
+  readonly socket: DhcpSocket;
   readonly from: RemoteInfo;
 }
+
+/** Where the kernel's questions for an address are sent (RFC 863, discard): nobody is meant to get them. */
+const DISCARD_PORT = 9;
 
 /**
  * The DHCP service: sockets around the policy. Leases that change are gathered for a few milliseconds, committed
@@ -69,7 +58,9 @@ export class DhcpServer {
   readonly #options: DhcpServerOptions;
   readonly #leases = new LeaseTable();
   readonly #clock: WallClock;
-  readonly #sockets: Socket[] = [];
+  readonly #sockets: DhcpSocket[] = [];
+  readonly #prober: AddressProber;
+  readonly #watch: WireWatch;
   readonly #waiting: Waiting[] = [];
   /** Changed and not yet durable. */
   readonly #dirty = new Map<Mac, Lease>();
@@ -84,6 +75,16 @@ export class DhcpServer {
     this.#config = options.config;
     this.#rack = options.rack;
     this.#clock = options.clock ?? new WallClock();
+    this.#prober = new AddressProber({ ask: (address) => this.#askFor(address), look: (address) => this.neighbourAt(address) }, () =>
+      performance.now(),
+    );
+    this.#watch = new WireWatch({
+      emit: options.emit,
+      prober: this.#prober,
+      everyMs: options.watchEveryMs ?? WATCH_EVERY_MS,
+      holderOf: (address) => this.#leases.macAt(address),
+      onConflict: (address, stands) => this.#leases.setInUse(address, stands, this.#now()),
+    });
     this.#leases.restore(options.store.load());
     this.#leases.setRange(options.config.dhcp.range);
     this.#endOrphans();
@@ -100,6 +101,8 @@ export class DhcpServer {
       await this.#close();
       throw error;
     }
+    // A proxy has another server beside it, and gives no addresses.
+    if (dhcp.mode === "server" && needsDevice(this.#config)) await this.#watch.start(this.#config);
     this.#started();
   }
 
@@ -134,6 +137,7 @@ export class DhcpServer {
     const before = this.#rack;
     this.#config = config;
     this.#rack = rack;
+    this.#watch.follow(config);
     this.#leases.setRange(config.dhcp.range);
     this.#endOrphans(before);
   }
@@ -175,78 +179,94 @@ export class DhcpServer {
     return this.#leases.leases;
   }
 
+  /** Who has the address, as far as the kernel knows; of use where a machine's address was given by somebody else. */
+  neighbourAt(address: Ipv4): Mac | undefined {
+    const found = needsDevice(this.#config) ? getNeighbour(deviceOf(this.#config.network), address) : undefined;
+    return found && macFromBytes(found);
+  }
+
+  #askFor(address: Ipv4): void {
+    forgetNeighbour(deviceOf(this.#config.network), address);
+    const [socket] = this.#sockets;
+    socket?.send(new Uint8Array(0), address, DISCARD_PORT);
+    socket?.flush();
+  }
+
   async #open(port: number): Promise<void> {
-    const { network } = this.#config;
-    const socket = createSocket("udp4");
-    const listening = once(socket, "listening");
     try {
-      if (needsDevice(this.#config)) {
-        socket.bind({ fd: openDatagramSocket({ device: deviceOf(network), address: "0.0.0.0", port, broadcast: true }) });
-        await listening;
-      } else {
-        socket.bind({ port, address: isLoopback(network.address) ? network.address : "0.0.0.0", exclusive: true });
-        await listening;
-        socket.setBroadcast(true);
-      }
+      const socket = await DhcpSocket.open(this.#config, port, {
+        received: (bytes, from, at) => this.#receive(at, bytes, from),
+        unsent: (address, to, code) => this.#unsent(address, to, code),
+        failed: (error) => this.#slip(`socket: ${error.message}`),
+      });
+      this.#sockets.push(socket);
     } catch (cause) {
-      listening.catch(() => undefined);
-      socket.close();
       throw startError(cause, this.#config, port);
-    }
-    this.#sockets.push(socket);
-    // Errors of a socket, such as an ICMP answer to something sent, are told and survived.
-    socket.on("error", (error) => this.#slip(`socket: ${error.message}`));
-    socket.on("message", (bytes, from) => this.#receive(socket, bytes, from));
-    try {
-      socket.setRecvBufferSize(RECEIVE_BUFFER_BYTES);
-    } catch {
-      // The default will do; only bursts are shorter.
     }
   }
 
   async #close(): Promise<void> {
-    const closing = this.#sockets.splice(0).map((socket) => {
-      const closed = once(socket, "close");
-      socket.close();
-      return closed;
-    });
-    await Promise.all(closing);
+    await this.#watch.stop();
+    await Promise.all(this.#sockets.splice(0).map((socket) => socket.close()));
   }
 
-  #receive(socket: Socket, bytes: Uint8Array, from: RemoteInfo): void {
-    // RFC 768 lets a sender that wants no answer leave its port out; dgram throws when it is answered.
-    if (from.port === 0) {
-      this.#options.emit({
-        type: "peer.malformed",
-        service: "dhcp",
-        peer: from.address,
-        reason: "a packet from port 0, which cannot be answered",
-      });
+  #receive(socket: DhcpSocket, bytes: Uint8Array, from: RemoteInfo): void {
+    // RFC 768 lets a sender that wants no answer leave its port out.
+    if (from.port === 0) this.#malformed(from, "a packet from port 0, which cannot be answered");
+    else if (!this.#isOwnQuestion(from)) this.#guarded(from, () => this.#answer(decodePacket(bytes), socket, from, PROBES_OF_A_QUESTION));
+  }
+
+  /** What goes out to find other servers comes back to us. */
+  #isOwnQuestion({ address, port }: RemoteInfo): boolean {
+    return address === this.#config.network.address && port !== this.#config.dhcp.port && needsDevice(this.#config);
+  }
+
+  #answer(packet: DhcpPacket, socket: DhcpSocket, from: RemoteInfo, probes: number): void {
+    const { network, dhcp } = this.#config;
+    const decision = decide(packet, {
+      settings: { address: network.address, prefixLength: network.prefixLength, dhcp },
+      rack: this.#rack,
+      leases: this.#leases,
+      nowMs: this.#now(),
+      bootOffer: this.#options.bootOffer,
+    });
+    const probe = decision.kind === "reply" ? decision.probe : undefined;
+    const answer = probe === undefined || !needsDevice(this.#config) ? undefined : this.#prober.probe(probe.address);
+    if (probe === undefined || answer === undefined) {
+      this.#carryOut(decision, socket, from);
       return;
     }
+    void answer.then((found) => {
+      if (!this.#sockets.includes(socket)) return;
+      if (found === undefined || found === probe.mac) {
+        this.#carryOut(decision, socket, from);
+        return;
+      }
+      this.#leases.withdraw(probe.mac);
+      this.#watch.conflict(probe.address, found);
+      if (probes > 1) this.#guarded(from, () => this.#answer(packet, socket, from, probes - 1));
+    });
+  }
+
+  #guarded(from: RemoteInfo, work: () => void): void {
     try {
-      const { network, dhcp } = this.#config;
-      const decision = decide(decodePacket(bytes), {
-        settings: { address: network.address, prefixLength: network.prefixLength, dhcp },
-        rack: this.#rack,
-        leases: this.#leases,
-        nowMs: this.#now(),
-        bootOffer: this.#options.bootOffer,
-      });
-      this.#carryOut(decision, socket, from);
+      work();
     } catch (error) {
       if (error instanceof DhcpFormatError || error instanceof ShortInputError) {
-        this.#options.emit({ type: "peer.malformed", service: "dhcp", peer: from.address, reason: error.message });
-      } else {
-        // A fault of ours must not let one packet take DHCP from the whole rack.
-        this.#slip(
-          `a packet from ${from.address} could not be handled: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
-        );
+        this.#malformed(from, error.message);
+        return;
       }
+      // A fault of ours must not let one packet take DHCP from the whole rack.
+      const told = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.#slip(`a packet from ${from.address} could not be handled: ${told}`);
     }
   }
 
-  #carryOut(decision: Decision, socket: Socket, from: RemoteInfo): void {
+  #malformed({ address }: RemoteInfo, reason: string): void {
+    this.#options.emit({ type: "peer.malformed", service: "dhcp", peer: address, reason });
+  }
+
+  #carryOut(decision: Decision, socket: DhcpSocket, from: RemoteInfo): void {
     if (decision.firmwareDiscover !== undefined) {
       this.#options.onFirmwareDiscover?.(decision.firmwareDiscover.machine, decision.firmwareDiscover.firmware);
     }
@@ -276,6 +296,7 @@ export class DhcpServer {
         this.#options.emit({ type: "dhcp.ignored", mac: lease.mac, reason: `its lease of ${lease.address} could not be stored` });
       }
     }
+    for (const socket of this.#sockets) socket.flush();
   }
 
   /** What fails stays dirty, and is tried again with the next commit. Told once, until it works again. */
@@ -295,29 +316,35 @@ export class DhcpServer {
     }
   }
 
-  #send(reply: Reply, socket: Socket, from: RemoteInfo): void {
+  #send(reply: Reply, socket: DhcpSocket, from: RemoteInfo): void {
     const { address, port } = this.#target(reply, socket, from);
     const { bytes } = encodePacket(reply.packet, { maximumBytes: reply.maximumBytes, minimumBytes: MINIMUM_REPLY_BYTES });
-    socket.send(bytes, port, address, (error) => {
-      if (error)
-        this.#options.emit({ type: "dhcp.ignored", reason: `the reply to ${address}:${port} could not be sent: ${error.message}` });
-    });
+    socket.send(bytes, address, port);
   }
 
-  #target({ destination }: Reply, socket: Socket, from: RemoteInfo): { readonly address: string; readonly port: number } {
+  #unsent(address: Ipv4, port: number, code: string): void {
+    // Questions for an address go to nobody.
+    if (port !== DISCARD_PORT)
+      this.#options.emit({ type: "dhcp.ignored", reason: `the reply to ${address}:${port} could not be sent: ${code}` });
+  }
+
+  #target({ destination }: Reply, socket: DhcpSocket, from: RemoteInfo): { readonly address: Ipv4; readonly port: number } {
     const { network, dhcp } = this.#config;
     // Who asks on a proxy's own port wants the answer where it asked from.
-    if (socket.address().port !== dhcp.port) return { address: from.address, port: from.port };
+    if (socket.port !== dhcp.port) return { address: from.address as Ipv4, port: from.port };
     const addressed = destination.kind === "relay" || destination.kind === "unicast";
     // The loopback has no broadcasts and no ARP: a client in development is where its packet came from.
-    if (!addressed && isLoopback(network.address)) return { address: from.address, port: destination.port };
+    if (!addressed && isLoopback(network.address)) return { address: from.address as Ipv4, port: destination.port };
     if (destination.kind !== "arp-unicast") return destination;
     const known = needsDevice(this.#config) && setNeighbour(deviceOf(network), destination.address, macToBytes(destination.mac));
     return known ? destination : { address: BROADCAST, port: destination.port };
   }
 
   #emitAll({ events }: Decision): void {
-    for (const event of events) this.#options.emit(event);
+    for (const event of events) {
+      this.#options.emit(event);
+      if (event.type === "dhcp.declined") this.#watch.conflict(event.address);
+    }
   }
 
   #slip(reason: string): void {
@@ -327,34 +354,4 @@ export class DhcpServer {
   #fail(reason: string): void {
     this.#options.emit({ type: "service.failed", service: "dhcp", reason });
   }
-}
-
-/** With any unprivileged port it is development, where a socket need not be bound to a device. */
-function needsDevice({ network, dhcp }: DhcpServerConfig): boolean {
-  return dhcp.port < FIRST_UNPRIVILEGED_PORT && !isLoopback(network.address);
-}
-
-function isLoopback(address: Ipv4): boolean {
-  return address.startsWith("127.");
-}
-
-function proxyPort({ port }: DhcpConfig): number {
-  return port === SERVER_PORT ? PROXY_PORT : port + 2;
-}
-
-/** Configurations with the same key can share their sockets. */
-function socketKey({ network, dhcp }: DhcpServerConfig): string {
-  return [dhcp.mode, dhcp.port, network.address, deviceOf(network)].join(" ");
-}
-
-function startError(cause: unknown, { network }: DhcpServerConfig, port: number): DhcpServerError {
-  const { code = "ERR_DHCP_SOCKET", message } = cause as NodeJS.ErrnoException;
-  const advice: Readonly<Record<string, string>> = {
-    EADDRINUSE: `UDP port ${port} is in use by another program: stop the other DHCP server, or set dhcp.mode to off`,
-    EACCES: `no permission for UDP port ${port}: run as root or with CAP_NET_BIND_SERVICE, or set dhcp.port to one above 1023`,
-    EPERM: `no permission to bind to ${deviceOf(network)}: run as root or with CAP_NET_RAW, or set dhcp.port to one above 1023`,
-    ENODEV: `there is no interface ${deviceOf(network)}: set network.interface to one that "ip link" shows`,
-    EADDRNOTAVAIL: `no interface has the address ${network.address}: set network.address to one that "ip address" shows`,
-  };
-  return new DhcpServerError(code, `DHCP cannot start: ${advice[code] ?? message}`, cause);
 }

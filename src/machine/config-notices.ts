@@ -19,7 +19,7 @@ interface Unused {
 const NOT_YET_USED: readonly Unused[] = [{ path: ["tftp", "upload"] }];
 
 /** Machines lose their root when a lease runs out that nobody renews, so shorter ones deserve a word. */
-const SHORT_LEASE_MS = 3_600_000;
+const SHORT_LEASE_MS = 6 * 3_600_000;
 
 /** `content` is the file as plain data, `config` what was made of it. */
 export function noticesOf(content: unknown, config: Config): readonly NoticeAt[] {
@@ -37,7 +37,7 @@ export function noticesOf(content: unknown, config: Config): readonly NoticeAt[]
     notices.push({ path: ["dhcp", "unknown"], message: "dhcp.unknown: lease has no addresses to give without dhcp.range" });
   }
   if (serves && dhcp.range !== undefined && dhcp.leaseMs < SHORT_LEASE_MS) {
-    const message = `a lease of ${formatDuration(dhcp.leaseMs)} is short: a machine whose root is on iSCSI loses it if nobody renews`;
+    const message = `a lease of ${formatDuration(dhcp.leaseMs)} is short: a machine whose root is on another server loses it if nobody renews; those with disks here get theirs for ever`;
     notices.push({ path: ["dhcp", "lease"], message });
   }
   for (const machine of machines) {

@@ -90,6 +90,7 @@ const dhcp = z
         .default({})
         .describe("Any other option by its number."),
       relay: value.flag.default(true).describe("Answer requests that come through a relay agent."),
+      others: addresses("DHCP servers").default([]).describe("Other DHCP servers that may be on this network: they raise no alarm."),
       port: value.integer(1, 65535, "a port").default(67).describe("For development: the port to serve on."),
     },
     { error: "a mapping" },

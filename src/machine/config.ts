@@ -46,6 +46,8 @@ export interface DhcpConfig {
   /** Option number -> its octets, ready for the wire. */
   readonly options: ReadonlyMap<number, Uint8Array>;
   readonly relay: boolean;
+  /** Other servers that may be there. */
+  readonly others: readonly Ipv4[];
   /** Not 67 only in tests and development. */
   readonly port: number;
 }

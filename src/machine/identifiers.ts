@@ -47,10 +47,13 @@ export function parseMac(text: string): Mac {
   return parts.join(":") as Mac;
 }
 
+const HEX_OF_BYTE: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
 /** From the six octets of `chaddr` or an Ethernet header. */
 export function macFromBytes(bytes: Uint8Array): Mac {
   if (bytes.length !== 6) throw new IdentifierError(`${bytes.length} octets`, "six octets of a MAC address");
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(":") as Mac;
+  const hex = (index: number): string => HEX_OF_BYTE[bytes[index] ?? 0] ?? "";
+  return `${hex(0)}:${hex(1)}:${hex(2)}:${hex(3)}:${hex(4)}:${hex(5)}` as Mac;
 }
 
 export function macToBytes(mac: Mac): Uint8Array {
@@ -69,8 +72,21 @@ export function ipv4FromNumber(value: number): Ipv4 {
   return [value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255].join(".") as Ipv4;
 }
 
+const DOT = 0x2e;
+const ZERO = 0x30;
+
 export function ipv4ToNumber(address: Ipv4): number {
-  return address.split(".").reduce((value, part) => value * 256 + Number(part), 0);
+  // Digit by digit: every packet of a flood has several addresses.
+  let value = 0;
+  let part = 0;
+  for (let at = 0; at < address.length; at++) {
+    const code = address.charCodeAt(at);
+    if (code === DOT) {
+      value = value * 256 + part;
+      part = 0;
+    } else part = part * 10 + code - ZERO;
+  }
+  return value * 256 + part;
 }
 
 export function ipv4FromBytes(bytes: Uint8Array): Ipv4 {
@@ -79,7 +95,8 @@ export function ipv4FromBytes(bytes: Uint8Array): Ipv4 {
 }
 
 export function ipv4ToBytes(address: Ipv4): Uint8Array {
-  return Uint8Array.from(address.split("."), Number);
+  const value = ipv4ToNumber(address);
+  return Uint8Array.of(value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255);
 }
 
 /** At most 223 octets (RFC 7143, 4.2.7.1). Names are compared in lower case. */

@@ -1,9 +1,13 @@
+import { getSystemErrorName } from "node:util";
 import { loadAddon } from "./addon.ts";
 
 /** What the addon exports for this door. */
 interface Exports {
   openDatagramSocket(options: DatagramSocketOptions): number;
+  sendDatagrams(descriptor: number, datagrams: readonly Datagram[]): number[];
   setNeighbour(device: string, address: string, mac: Uint8Array): boolean;
+  getNeighbour(device: string, address: string): Uint8Array | undefined;
+  forgetNeighbour(device: string, address: string): boolean;
 }
 
 /**
@@ -20,9 +24,25 @@ export interface DatagramSocketOptions {
   readonly broadcast: boolean;
 }
 
+export interface Datagram {
+  readonly bytes: Uint8Array;
+  /** IPv4, as a number. */
+  readonly address: number;
+  readonly port: number;
+}
+
 /** Returns a bound, non-blocking descriptor that `dgram.Socket.bind({ fd })` takes over. Throws with the system's `code`. */
 export function openDatagramSocket(options: DatagramSocketOptions): number {
   return loadAddon<Exports>().openDatagramSocket(options);
+}
+
+/**
+ * Sends many datagrams in one system call (sendmmsg): dgram's way costs a request object, a copy and a call back for each.
+ * Returns what became of each: undefined where it left, otherwise the system's code, such as ENETUNREACH. Never throws for it.
+ */
+export function sendDatagrams(descriptor: number, datagrams: readonly Datagram[]): readonly (string | undefined)[] {
+  const errors = loadAddon<Exports>().sendDatagrams(descriptor, datagrams);
+  return errors.map((error) => (error === 0 ? undefined : getSystemErrorName(-error)));
 }
 
 /**
@@ -31,4 +51,14 @@ export function openDatagramSocket(options: DatagramSocketOptions): number {
  */
 export function setNeighbour(device: string, address: string, mac: Uint8Array): boolean {
   return loadAddon<Exports>().setNeighbour(device, address, mac);
+}
+
+/** Who has `address`, by the ARP table of `device` (SIOCGARP): six octets, or undefined where nobody answered or nobody asked. */
+export function getNeighbour(device: string, address: string): Uint8Array | undefined {
+  return loadAddon<Exports>().getNeighbour(device, address);
+}
+
+/** Takes `address` out of the ARP table (SIOCDARP): the next packet to it asks anew. Returns false where the process may not, or it is not there. */
+export function forgetNeighbour(device: string, address: string): boolean {
+  return loadAddon<Exports>().forgetNeighbour(device, address);
 }

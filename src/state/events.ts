@@ -55,6 +55,12 @@ export type StateEvent =
   | (Who & { readonly type: "dhcp.ignored"; readonly mac?: Mac; readonly reason: string })
   | (Who & { readonly type: "dhcp.released"; readonly mac: Mac; readonly address: Ipv4 })
   | (Who & { readonly type: "dhcp.declined"; readonly mac: Mac; readonly address: Ipv4 })
+  /** Somebody uses an address that is ours to give; `mac` where it is known. */
+  | { readonly type: "dhcp.conflict"; readonly address: Ipv4; readonly mac?: Mac }
+  | { readonly type: "dhcp.conflictOver"; readonly address: Ipv4 }
+  /** Another server gives addresses or boot files on this network. */
+  | { readonly type: "dhcp.rogue"; readonly server: Ipv4; readonly mac?: Mac }
+  | { readonly type: "dhcp.rogueGone"; readonly server: Ipv4 }
   // Boot files, over TFTP and HTTP alike. `transfer` is unique while the daemon runs.
   | (Who & {
       readonly type: "transfer.started";

@@ -191,6 +191,24 @@ export function followFaults(store: Store, faults: Faults): () => void {
       case "volume.eased":
         faults.clear("data-disk-failing", `full ${event.volume}`);
         break;
+      case "dhcp.conflict":
+        faults.raise("address-conflict", `address ${event.address}`, {
+          reason: `${event.address} is in use by ${event.mac ?? "somebody"}, who was not given it`,
+          next: "take that address from whoever has it, or out of dhcp.range",
+        });
+        break;
+      case "dhcp.conflictOver":
+        faults.clear("address-conflict", `address ${event.address}`);
+        break;
+      case "dhcp.rogue":
+        faults.raise("address-conflict", `server ${event.server}`, {
+          reason: `another DHCP server is on this network: ${event.server}${event.mac === undefined ? "" : ` (${event.mac})`}`,
+          next: "switch it off, set dhcp.mode to proxy, or name it in dhcp.others if it shall be there",
+        });
+        break;
+      case "dhcp.rogueGone":
+        faults.clear("address-conflict", `server ${event.server}`);
+        break;
       case "service.failed":
         faults.raise("service-stopped", event.service, { reason: `${event.service}: ${event.reason}` });
         break;

@@ -60,6 +60,12 @@ const LINES: Lines = {
   "dhcp.pending": info((event) => `${who(event)} is held until somebody adopts it: rackboot machine adopt ${event.mac} NAME`),
   "dhcp.released": info((event) => `${who(event)} gives ${event.address} back`),
   "dhcp.declined": warn((event) => `${who(event)} declines ${event.address}: somebody else uses it`),
+  "dhcp.conflict": warn((event) => `${event.address} is in use by ${event.mac ?? "somebody"}, who was not given it`),
+  "dhcp.conflictOver": info((event) => `nobody uses ${event.address} any more`),
+  "dhcp.rogue": warn(
+    (event) => `another DHCP server is on this network: ${event.server}${event.mac === undefined ? "" : ` (${event.mac})`}`,
+  ),
+  "dhcp.rogueGone": info((event) => `the other DHCP server ${event.server} is not heard any more`),
   "transfer.started": debug(
     (event) => `${who(event)} reads ${event.path} over ${event.transport} (${event.role}, ${size(event.sizeBytes)})`,
   ),
@@ -218,11 +224,12 @@ class LineLimit {
 export function logEvents(store: Store, logger: Logger): () => void {
   const limit = new LineLimit();
   return store.subscribe((event: TimedEvent) => {
-    const line = lineOf(event);
-    if (line === undefined || !logger.isLevelEnabled(line.level)) return;
+    const known = LINES[event.type] as Line<never> | undefined;
+    if (known === undefined || !logger.isLevelEnabled(levelOf(event, known))) return;
     const { admitted, leftOut } = limit.admit(event);
     if (leftOut > 0) logger.warn({ event: event.type, leftOut }, `${leftOut} more lines about ${event.type} were left out`);
-    if (!admitted) return;
+    const line = admitted ? lineOf(event) : undefined;
+    if (line === undefined) return;
     const { atMs: _, type, ...fields } = event;
     logger[line.level]({ event: type, ...fields }, line.sentence);
   });

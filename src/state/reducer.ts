@@ -11,6 +11,7 @@ import {
   MAX_TRANSFERS,
   type MachineState,
   type PoolState,
+  STRANGER_EVERY_MS,
   type State,
 } from "./state.ts";
 
@@ -129,6 +130,10 @@ function change(state: State, event: TimedEvent): State {
     case "pool.unknown":
     case "dhcp.released":
     case "dhcp.declined":
+    case "dhcp.conflict":
+    case "dhcp.conflictOver":
+    case "dhcp.rogue":
+    case "dhcp.rogueGone":
     case "file.refused":
     case "iscsi.discovery":
     case "iscsi.refused":
@@ -198,6 +203,7 @@ function seen(state: State, event: DhcpEvent): State {
   if (mac === undefined) return state;
   if ("machine" in event && event.machine !== undefined)
     return updateMachine(state, event.machine, (machine) => ({ ...machine, mac, lastSeenAtMs: event.atMs }));
+  if (tooFast(state, mac, event.atMs)) return state;
   const { [mac]: before, ...others } = state.strangers;
   const told = event.type === "dhcp.discovered" ? (before?.told ?? TOLD[event.type]) : "reason" in event ? event.reason : TOLD[event.type];
   const now = {
@@ -210,6 +216,25 @@ function seen(state: State, event: DhcpEvent): State {
   };
   // The one that was seen longest ago goes first: entries are in the order in which they were seen.
   return { ...state, strangers: { ...newest(others, MAX_STRANGERS - 1), [mac]: now } };
+}
+
+/** Once there are as many as are kept, a new one is let in now and then: in a flood of invented addresses, which the list is no help against. */
+function tooFast({ strangers }: State, mac: string, atMs: number): boolean {
+  if (mac in strangers) return false;
+  // The time of day may be set back.
+  return Math.abs(atMs - newestIfFull(strangers)) < STRANGER_EVERY_MS;
+}
+
+/** When the newest one of a full list was let in. Remembered for each list, since a flood asks with every packet. */
+const NEWEST = new WeakMap<State["strangers"], number>();
+
+function newestIfFull(strangers: State["strangers"]): number {
+  const known = NEWEST.get(strangers);
+  if (known !== undefined) return known;
+  const all = Object.values(strangers).map(({ firstSeenAtMs }) => firstSeenAtMs);
+  const newest = all.length < MAX_STRANGERS ? Number.NEGATIVE_INFINITY : Math.max(...all);
+  NEWEST.set(strangers, newest);
+  return newest;
 }
 
 function identityOf({ firmware, vendorClass, architecture, uuid }: Identity = {}): Identity {

@@ -132,6 +132,8 @@ export const MAX_BOOTS_KEPT = 8;
 /** A boot that goes on for hours is told the same few things. */
 export const MAX_BOOT_NOTES = 8;
 export const MAX_STRANGERS = 64;
+/** Of the full list, one is exchanged for a new one at most so often. */
+export const STRANGER_EVERY_MS = 50;
 /** Servers bound what is in flight; this bounds what they forget to end. */
 export const MAX_TRANSFERS = 1024;
 export const MAX_SESSIONS = 1024;

@@ -55,6 +55,7 @@ export const DHCP: DhcpConfig = {
   ntp: [],
   options: new Map(),
   relay: true,
+  others: [],
   port: 67,
 };
 

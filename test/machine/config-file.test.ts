@@ -100,7 +100,7 @@ machines:
 `;
     expect(accepted(parseConfig(text, "x.yaml")).notices.map(formatNotice)).toMatchInlineSnapshot(`
       [
-        "x.yaml:2:16: a lease of 5m is short: a machine whose root is on iSCSI loses it if nobody renews",
+        "x.yaml:2:16: a lease of 5m is short: a machine whose root is on another server loses it if nobody renews; those with disks here get theirs for ever",
         "x.yaml:5:37: the kernel arguments of machine tlon have no root=: its initramfs must know its root by itself",
       ]
     `);

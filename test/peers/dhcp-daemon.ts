@@ -29,6 +29,7 @@ const server = new DhcpServer({
   rack: new Rack([machine("uqbar", UQBAR, { address: parseIpv4("172.16.0.16") })]),
   store: new LeaseStore(database),
   bootOffer: () => ({ file: "grubx64.efi" }),
+  watchEveryMs: 1000,
   emit: (event) => process.stdout.write(`${JSON.stringify(event)}\n`),
 });
 process.once("SIGTERM", () => {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { BRIDGE, NetworkNamespace } from "../harness/netns.ts";
-import { type BackgroundProcess, type Result, run, runOrThrow } from "../harness/process.ts";
+import { BackgroundProcess, type Result, run, runOrThrow } from "../harness/process.ts";
 import { Resources } from "../harness/resources.ts";
 
 /**
@@ -60,6 +60,10 @@ class Client {
 
   run(command: readonly string[]): Promise<Result> {
     return run(command, { prefix: this.#prefix, timeoutMs: 60_000 });
+  }
+
+  start(command: readonly string[]): BackgroundProcess {
+    return new BackgroundProcess(resources, command, { prefix: this.#prefix });
   }
 
   /** It stays behind as a daemon of its own, which ends with the test. */
@@ -130,6 +134,22 @@ test("dhclient and udhcpc find the options that travel in file and sname", async
   }
 });
 
+test("an address that somebody uses without having been given it is offered to nobody, and is told of until it is free", async () => {
+  const squatter = await Client.plugIn("port7", "52:54:00:16:00:27");
+  const asker = await Client.plugIn("port8", "52:54:00:16:00:28");
+  // Whatever the asker is given next is what the squatter has.
+  const wanted = /lease of (\S+) obtained/.exec((await asker.udhcpc()).stderr)?.[1] ?? "";
+  const next = wanted.replace(/\d+$/, (last) => String(Number(last) + 1));
+  await squatter.run(["ip", "address", "add", `${next}/24`, "dev", "eth0"]);
+  const other = await Client.plugIn("port9", "52:54:00:16:00:29");
+  const given = /lease of (\S+) obtained/.exec((await other.udhcpc("-T", "3")).stderr)?.[1];
+  expect(given).toBe(wanted.replace(/\d+$/, (last) => String(Number(last) + 2)));
+  await daemon.output.waitFor(new RegExp(`"dhcp.conflict","address":"${next}","mac":"52:54:00:16:00:27"`), 5000);
+  await squatter.run(["ip", "address", "flush", "dev", "eth0"]);
+  await daemon.output.waitFor(new RegExp(`"dhcp.conflictOver","address":"${next}"`), 15_000);
+});
+
+// Last of those that are given addresses: its namespace answers for a part of the pool.
 test("the npm dhcp client gets a lease", async () => {
   const client = await Client.plugIn("port4", "52:54:00:16:00:24");
   const program = `
@@ -143,6 +163,17 @@ test("the npm dhcp client gets a lease", async () => {
   await client.run(["ip", "route", "add", "local", "172.16.0.96/27", "dev", "lo"]);
   const { stdout } = await client.run([process.execPath, "-e", program]);
   expect(stdout).toMatch(/bound 172\.16\.0\.1\d\d 172\.16\.0\.1 rack\.example/);
+});
+
+test("another DHCP server on the network is told of with its MAC address, and so is that it has gone", async () => {
+  const rogue = await Client.plugIn("port10", "52:54:00:16:00:2a");
+  await rogue.run(["ip", "address", "add", "172.16.0.66/24", "dev", "eth0"]);
+  const range = "--dhcp-range=172.16.0.210,172.16.0.219,1h";
+  const options = ["--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--user=root", "--pid-file=", "--no-ping"];
+  const server = rogue.start(["dnsmasq", ...options, "--interface=eth0", range, `--dhcp-leasefile=${join(folder, "rogue")}`]);
+  await daemon.output.waitFor(/"dhcp.rogue","server":"172.16.0.66","mac":"52:54:00:16:00:2a"/, 20_000);
+  await server.stop();
+  await daemon.output.waitFor(/"dhcp.rogueGone","server":"172.16.0.66"/, 20_000);
 });
 
 test("a client on the box's other network gets no answer, and its DISCOVER is not even seen", async () => {

@@ -10,6 +10,7 @@ declare -A GROUPS_OF=(
     clang libclang-rt-dev clang-format shellcheck
     libiscsi-bin qemu-utils qemu-block-extra tgt istgt fio
     tftp-hpa atftp ipxe tcpdump dnsmasq-base isc-dhcp-client busybox openssl
+    isc-dhcp-relay dhcpcd-base network-manager kea-admin kea-dhcp4-server
     rauc dbus genimage squashfs-tools
     qemu-system-arm g++-aarch64-linux-gnu kmod
     xfsprogs btrfs-progs dosfstools mtools socat xorriso cpio bzip2 lz4 xz-utils zstd

@@ -212,9 +212,10 @@ describe("no peer can make the state grow without end:", () => {
     const events = Array.from({ length: 300 }, (_, index): StateEvent => {
       return { type: "dhcp.ignored", mac: `02:00:00:00:${index >> 8}:${index & 255}` as Mac, reason: "no machine of ours" };
     });
-    const state = afterEvents([...events, { type: "dhcp.ignored", mac: "02:00:00:00:1:0" as Mac, reason: "again" }], ready);
+    const [first = ""] = Object.keys(afterEvents(events, ready).strangers);
+    const state = afterEvents([...events, { type: "dhcp.ignored", mac: first as Mac, reason: "again" }], ready);
     expect(Object.keys(state.strangers)).toHaveLength(MAX_STRANGERS);
-    expect(Object.keys(state.strangers).at(-1)).toBe("02:00:00:00:1:0");
+    expect(Object.keys(state.strangers).at(-1)).toBe(first);
   });
 
   it("reasons", () => {

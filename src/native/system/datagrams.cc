@@ -4,6 +4,7 @@
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,7 +16,19 @@
 namespace rackboot {
 namespace {
 
-constexpr size_t kMacBytes = 6;
+constexpr int kFullBufferMs = 5;
+
+int changeNeighbour(unsigned long what, const std::string& device, const std::string& address, arpreq& request) {
+  auto& protocol = reinterpret_cast<sockaddr_in&>(request.arp_pa);
+  protocol.sin_family = AF_INET;
+  if (inet_pton(AF_INET, address.c_str(), &protocol.sin_addr) != 1 || device.size() >= sizeof request.arp_dev) return -EINVAL;
+  std::copy_n(device.c_str(), device.size() + 1, request.arp_dev);
+  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -errno;
+  const int result = ioctl(fd, what, &request) == 0 ? 0 : -errno;
+  close(fd);
+  return result;
+}
 
 std::string advice(int error, const std::string& where) {
   switch (error) {
@@ -54,20 +67,60 @@ int openDatagramSocket(const DatagramSocketOptions& options, std::string& messag
   return -error;
 }
 
+std::vector<int> sendDatagrams(int fd, const std::vector<Datagram>& datagrams) {
+  const size_t count = datagrams.size();
+  std::vector<int> errors(count, 0);
+  std::vector<sockaddr_in> addresses(count);
+  std::vector<iovec> pieces(count);
+  std::vector<mmsghdr> messages(count);
+  for (size_t i = 0; i < count; ++i) {
+    const Datagram& datagram = datagrams[i];
+    addresses[i].sin_family = AF_INET;
+    addresses[i].sin_port = htons(datagram.port);
+    addresses[i].sin_addr.s_addr = htonl(datagram.address);
+    // sendmmsg reads only.
+    pieces[i] = {const_cast<uint8_t*>(datagram.data), datagram.size};
+    messages[i].msg_hdr.msg_name = &addresses[i];
+    messages[i].msg_hdr.msg_namelen = sizeof addresses[i];
+    messages[i].msg_hdr.msg_iov = &pieces[i];
+    messages[i].msg_hdr.msg_iovlen = 1;
+  }
+  bool waited = false;
+  for (size_t at = 0; at < count;) {
+    const int sent = sendmmsg(fd, &messages[at], static_cast<unsigned>(count - at), 0);
+    if (sent > 0) {
+      at += static_cast<size_t>(sent);
+    } else if (errno == EAGAIN && !waited) {
+      pollfd wanted{fd, POLLOUT, 0};
+      poll(&wanted, 1, kFullBufferMs);
+      waited = true;
+    } else if (errno != EINTR) {
+      errors[at++] = errno;
+    }
+  }
+  return errors;
+}
+
 int setNeighbour(const std::string& device, const std::string& address, const uint8_t* mac) {
   arpreq request{};
-  auto& protocol = reinterpret_cast<sockaddr_in&>(request.arp_pa);
-  protocol.sin_family = AF_INET;
-  if (inet_pton(AF_INET, address.c_str(), &protocol.sin_addr) != 1 || device.size() >= sizeof request.arp_dev) return -EINVAL;
   request.arp_ha.sa_family = ARPHRD_ETHER;
   std::copy_n(mac, kMacBytes, request.arp_ha.sa_data);
   request.arp_flags = ATF_COM;
-  std::copy_n(device.c_str(), device.size() + 1, request.arp_dev);
-  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return -errno;
-  const int result = ioctl(fd, SIOCSARP, &request) == 0 ? 0 : -errno;
-  close(fd);
-  return result;
+  return changeNeighbour(SIOCSARP, device, address, request);
+}
+
+int getNeighbour(const std::string& device, const std::string& address, uint8_t* mac) {
+  arpreq request{};
+  const int result = changeNeighbour(SIOCGARP, device, address, request);
+  if (result != 0) return result;
+  if ((request.arp_flags & ATF_COM) == 0) return -ENXIO;
+  std::copy_n(reinterpret_cast<const uint8_t*>(request.arp_ha.sa_data), kMacBytes, mac);
+  return 0;
+}
+
+int forgetNeighbour(const std::string& device, const std::string& address) {
+  arpreq request{};
+  return changeNeighbour(SIOCDARP, device, address, request);
 }
 
 }  // namespace rackboot

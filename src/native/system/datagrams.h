@@ -1,10 +1,14 @@
 // System calls for src/native/datagrams.ts. Results are a descriptor or 0, or -errno with a sentence.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace rackboot {
+
+constexpr size_t kMacBytes = 6;
 
 struct DatagramSocketOptions {
   std::string device;  // empty: any
@@ -16,7 +20,23 @@ struct DatagramSocketOptions {
 /// A bound, non-blocking UDP socket.
 int openDatagramSocket(const DatagramSocketOptions& options, std::string& message);
 
+struct Datagram {
+  const uint8_t* data = nullptr;
+  size_t size = 0;
+  uint32_t address = 0;  // host order
+  uint16_t port = 0;
+};
+
+/// All of them, in as few system calls as it takes; an errno (or 0) for each. Waits a few milliseconds for a full send buffer.
+std::vector<int> sendDatagrams(int fd, const std::vector<Datagram>& datagrams);
+
 /// SIOCSARP: `address` is at `mac` (6 octets), behind `device`.
 int setNeighbour(const std::string& device, const std::string& address, const uint8_t* mac);
+
+/// SIOCGARP: who answered for `address` behind `device`; -ENXIO where nobody did.
+int getNeighbour(const std::string& device, const std::string& address, uint8_t* mac);
+
+/// SIOCDARP: the next packet to `address` asks anew who has it.
+int forgetNeighbour(const std::string& device, const std::string& address);
 
 }  // namespace rackboot
