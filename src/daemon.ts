@@ -91,7 +91,7 @@ class Daemon {
     const { reading } = this.#starting;
     const { path } = reading.config.storage;
     const { database, setAside, missing, unusable } = openDataDisk(path);
-    if (missing !== undefined) this.#faults.raise("no-data-disk", "storage", { reason: missing });
+    if (missing !== undefined) this.#faults.raise("no-data-disk", "storage", missing);
     if (unusable !== undefined) this.#faults.raise("data-disk-failing", "database", unusable);
     if (setAside !== undefined) this.#logger.error(`state.sqlite was damaged; it is kept as ${setAside}, and a new one was begun`);
     const version = packageVersion();
@@ -103,7 +103,7 @@ class Daemon {
       database,
       version,
       runFolder: dirname(this.#options.socket ?? defaultSocketPath()),
-      ...(missing !== undefined && { noDataDisk: missing }),
+      ...(missing !== undefined && { noDataDisk: missing.reason }),
       ...(board !== undefined && { board }),
     });
     const saved = saveTimelines(this.#store, new Timelines(database), (error) => this.#logger.error(`timelines: ${sentence(error)}`));

@@ -6,6 +6,16 @@ import { quirkOf } from "./usb-quirks.ts";
 export interface Findings {
   readonly health: Health;
   readonly link?: LinkState;
+  readonly vlan?: VlanTraffic;
+}
+
+/** Frames that came in since the interfaces are there. */
+export interface VlanTraffic {
+  readonly device: string;
+  readonly frames: number;
+  /** What carries it, with the frames of all VLANs. */
+  readonly parent: string;
+  readonly parentFrames: number;
 }
 
 interface AlarmRule {
@@ -23,6 +33,8 @@ const MEMORY_PERCENT = { raise: 5, ease: 8 };
 const WORN_PERCENT = 90;
 const SLOW_LINK_MBPS = 1000;
 const SUPER_SPEED_MBPS = 5000;
+/** Enough to say that the cable leads somewhere: a switch alone sends a frame every few seconds. */
+const HEARD_FRAMES = 200;
 /** A supply that is too weak dips for moments, whenever much is asked of it. */
 const POWER_QUIET_MS = 10 * 60_000;
 
@@ -68,6 +80,16 @@ const RULES: readonly AlarmRule[] = [
       return slow ? `${link.interface} has a link of ${link.speedMbps} Mbit/s only` : undefined;
     },
     next: "use a cable with all eight wires and a gigabit port of the switch",
+  },
+  {
+    name: "silent-vlan",
+    reason: ({ vlan }) => {
+      const silent = vlan !== undefined && vlan.frames === 0 && vlan.parentFrames >= HEARD_FRAMES;
+      return silent
+        ? `${vlan.parent} has heard ${vlan.parentFrames} frames, and none of them was in the VLAN of ${vlan.device}`
+        : undefined;
+    },
+    next: "have the switch carry this VLAN, tagged, to the appliance's port, or correct network.vlan",
   },
   {
     name: "slow-usb",

@@ -1,6 +1,8 @@
 import { readdir, readFile, readlink, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import type { FaultCause } from "../../src/state/faults.ts";
 import type { DiskHealth, Health, PowerHealth } from "../../src/state/health.ts";
+import type { VlanTraffic } from "./alarms.ts";
 
 /** Where the kernel shows itself; another folder in tests. */
 export const SYSFS = "/sys";
@@ -85,6 +87,23 @@ export async function diskOf(folder: string): Promise<DiskHealth> {
     return { device, usbId: `${vendor}:${product}`, ...(driver && { driver }), ...(speedMbps > 0 && { speedMbps }) };
   }
   return { device };
+}
+
+/** Undefined where the interface is no VLAN's. */
+export async function readVlan(device: string, sysfs: string = SYSFS): Promise<VlanTraffic | undefined> {
+  const folder = join(sysfs, "class/net", device);
+  // The kernel links a VLAN's device to what is below it (Documentation/ABI/testing/sysfs-class-net, lower_*).
+  const parent = (await list(folder)).find((name) => name.startsWith("lower_"))?.slice("lower_".length);
+  if (parent === undefined || !device.includes(".")) return undefined;
+  const frames = Number(await text(join(folder, "statistics/rx_packets")));
+  const parentFrames = Number(await text(join(sysfs, "class/net", parent, "statistics/rx_packets")));
+  return Number.isNaN(frames + parentFrames) ? undefined : { device, frames, parent, parentFrames };
+}
+
+/** As an init script leaves it: what is wrong with the data disk, and on the second line what to do; undefined where nothing is. */
+export async function readTrouble(file: string): Promise<FaultCause | undefined> {
+  const [reason = "", next = ""] = ((await text(file)) ?? "").split("\n");
+  return reason === "" ? undefined : { reason, ...(next !== "" && { next }) };
 }
 
 /** As sysfs writes a device number, from stat(2)'s (makedev(3) of glibc). */

@@ -2,9 +2,11 @@ import type { Faults } from "../../src/state/faults.ts";
 import type { Health, SmartHealth } from "../../src/state/health.ts";
 import type { Store } from "../../src/state/store.ts";
 import { type Alarms, judge } from "./alarms.ts";
-import { readDisk, readMemory, readPower, readTemperature, SYSFS } from "./sensors.ts";
+import { readDisk, readMemory, readPower, readTemperature, readTrouble, readVlan, SYSFS } from "./sensors.ts";
 import { readSmart } from "./smart.ts";
 
+/** firmware/rootfs-overlay/usr/libexec/rackboot/data-disk writes it. */
+const TROUBLE = "/run/rackboot/data-disk-trouble";
 const LOOK_EVERY_MS = 10_000;
 /** SMART needs a program, and some bridges pause for it. */
 const SMART_EVERY_MS = 30 * 60_000;
@@ -20,6 +22,8 @@ export interface HealthWatcherOptions {
   readonly storage: string;
   readonly sysfs?: string;
   readonly smartctl?: string;
+  /** Where init says what is wrong with the data disk. */
+  readonly trouble?: string;
   /** A clock that never goes back, in milliseconds. */
   readonly nowMs?: () => number;
 }
@@ -36,7 +40,7 @@ export class HealthWatcher {
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: HealthWatcherOptions) {
-    this.#options = { sysfs: SYSFS, smartctl: "smartctl", nowMs: () => performance.now(), ...options };
+    this.#options = { sysfs: SYSFS, smartctl: "smartctl", trouble: TROUBLE, nowMs: () => performance.now(), ...options };
     this.#smartAtMs = this.#options.nowMs() + FIRST_SMART_MS - SMART_EVERY_MS;
   }
 
@@ -52,8 +56,11 @@ export class HealthWatcher {
 
   /** Looks once. Never rejects. */
   async look(): Promise<void> {
-    const { store, sysfs, storage, nowMs } = this.#options;
+    const { store, faults, sysfs, storage, trouble, nowMs } = this.#options;
     try {
+      const found = await readTrouble(trouble);
+      if (found === undefined) faults.clear("data-disk-failing", "mount");
+      else faults.raise("data-disk-failing", "mount", found);
       const [temperatureC, power, memory, disk] = await Promise.all([
         readTemperature(sysfs),
         readPower(sysfs),
@@ -69,7 +76,9 @@ export class HealthWatcher {
       };
       this.#tell(health);
       const { link } = store.snapshot();
-      this.#raise(judge({ health, ...(link !== undefined && { link }) }, this.#alarms, nowMs()));
+      const vlan = link?.up === true ? await readVlan(link.interface, sysfs) : undefined;
+      const findings = { health, ...(link !== undefined && { link }), ...(vlan !== undefined && { vlan }) };
+      this.#raise(judge(findings, this.#alarms, nowMs()));
     } catch (cause) {
       this.#unknown((cause as Error).message);
     }

@@ -1,10 +1,12 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import type { UpdateProgress } from "../../src/control/update-operations.ts";
-import { SlotError } from "./slots.ts";
+import { SignatureError, SlotError } from "./slots.ts";
 
 /** Lines of RAUC that are kept to explain a failure. */
 const MAX_KEPT_LINES = 200;
+
+const UNTRUSTED = /signature verification failed: (?:Verify error: ?)?(.*)/i;
 
 /** What RAUC says (1.8 to 1.15) and what a person needs to hear of it. The first that matches counts. */
 const REASONS: readonly (readonly [RegExp, (found: RegExpExecArray) => string])[] = [
@@ -13,7 +15,7 @@ const REASONS: readonly (readonly [RegExp, (found: RegExpExecArray) => string])[
     ([, here, there]) => `it is made for ${there}, and this board is ${here}; take the bundle of this board`,
   ],
   [
-    /signature verification failed: (?:Verify error: ?)?(.*)/i,
+    UNTRUSTED,
     ([, why]) => `its signature is not one that this card trusts (${why}); take the bundle from where the card's image came from`,
   ],
   [
@@ -57,7 +59,9 @@ export async function installBundle(file: string, options: RaucOptions = {}): Pr
     rauc.once("error", (cause) => reject(new SlotError(`RAUC cannot be started: ${cause.message}`, { cause })));
     rauc.once("close", resolve);
   });
-  if (code !== 0) throw new SlotError(`${file} is not installed: ${reasonOf(lines)}`);
+  if (code === 0) return;
+  const reason = reasonOf(lines);
+  throw new (UNTRUSTED.test(lines.join("\n")) ? SignatureError : SlotError)(`${file} is not installed: ${reason}`);
 }
 
 function reasonOf(lines: readonly string[]): string {

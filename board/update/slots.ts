@@ -31,6 +31,9 @@ export class SlotError extends Error {
   readonly code = "ERR_UPDATE";
 }
 
+/** Whoever made the bundle is not whom this card trusts. */
+export class SignatureError extends SlotError {}
+
 export function otherSlot(slot: SlotName): SlotName {
   return slot === "a" ? "b" : "a";
 }

@@ -4,7 +4,7 @@ import type { Faults } from "../../src/state/faults.ts";
 import type { Store } from "../../src/state/store.ts";
 import type { SlotCard } from "./card.ts";
 import { installBundle, installedVersions, type RaucOptions } from "./rauc.ts";
-import { attempt, confirm, dismiss, isConfirmed, isWhole, otherSlot, SlotError, type Slots, started } from "./slots.ts";
+import { attempt, confirm, dismiss, isConfirmed, isWhole, otherSlot, SignatureError, SlotError, type Slots, started } from "./slots.ts";
 
 /** A daemon that is READY and dies at once is no reason to keep an update: READY has to last this long. */
 export const STEADY_MS = 10_000;
@@ -24,6 +24,9 @@ export interface UpdaterParts {
 }
 
 const CAUSE = "slot";
+/** Somebody may try to have this board run what is not ours: that is told until a person has seen it. */
+const BUNDLE = "bundle";
+const DISTRUSTED_NEXT = 'find out whose it is; "rackboot update confirm" puts the light out';
 
 /** Updates of a board that was started from a card of ours. */
 export class Updater implements Updates {
@@ -94,7 +97,7 @@ export class Updater implements Updates {
     file: string,
     { restart = false, onProgress }: { readonly restart?: boolean; readonly onProgress?: (progress: UpdateProgress) => void } = {},
   ): Promise<UpdateStatus> {
-    const { card, rauc } = this.#parts;
+    const { card, rauc, faults } = this.#parts;
     if (this.#installing) throw new SlotError("another update is being installed; wait until it is done");
     if (!isConfirmed(await card.read(), card.running)) {
       throw new SlotError("the system that runs is itself on trial; wait until it is confirmed, then install");
@@ -102,6 +105,10 @@ export class Updater implements Updates {
     this.#installing = true;
     try {
       await installBundle(file, { ...rauc, ...(onProgress !== undefined && { onProgress }) });
+      faults.clear("update-failed", BUNDLE);
+    } catch (cause) {
+      if (cause instanceof SignatureError) faults.raise("update-failed", BUNDLE, { reason: cause.message, next: DISTRUSTED_NEXT });
+      throw cause;
     } finally {
       this.#installing = false;
       this.#tell(await card.read());
@@ -146,6 +153,7 @@ export class Updater implements Updates {
     const slots = await card.read();
     const next = isConfirmed(slots, card.running) ? dismiss(slots) : confirm(slots, card.running);
     if (next !== slots) await card.write(next);
+    this.#parts.faults.clear("update-failed", BUNDLE);
     this.#tell(next);
     return await this.status();
   }

@@ -6,22 +6,26 @@ import type { FaultCause } from "./faults.ts";
 /** A board puts it into the folder on which the data disk is mounted; it is seen only while nothing is. */
 export const NOT_MOUNTED = ".not-mounted";
 
+const READ_ONLY_NEXT = "look for its write-protect switch, or replace it: flash that is worn out ends like this";
+
 export interface DataDisk extends OpenedDatabase {
   /** Why there is none: everything that would be learned is kept in memory until then, and no volume is served. */
-  readonly missing?: string;
+  readonly missing?: FaultCause;
   /** Why leases and timelines of before are not there, while another database stands in for theirs. */
   readonly unusable?: FaultCause;
 }
 
 /** Why nothing can be kept in `folder`, which is made where it can be; undefined where all is well. */
-export function whyMissing(folder: string): string | undefined {
-  if (existsSync(join(folder, NOT_MOUNTED))) return `no disk is mounted on ${folder}`;
+export function whyMissing(folder: string): FaultCause | undefined {
+  if (existsSync(join(folder, NOT_MOUNTED))) return { reason: `no disk is mounted on ${folder}` };
   try {
     mkdirSync(folder, { recursive: true });
     accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
     return undefined;
   } catch (cause) {
-    return `${folder} cannot be used: ${(cause as Error).message.replace(/,.*/, "")}`;
+    const { code, message } = cause as NodeJS.ErrnoException;
+    if (code === "EROFS") return { reason: `the disk under ${folder} can only be read`, next: READ_ONLY_NEXT };
+    return { reason: `${folder} cannot be used: ${message.replace(/,.*/, "")}` };
   }
 }
 

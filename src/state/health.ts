@@ -43,6 +43,7 @@ export type AlarmName =
   | "throttled"
   | "memory-low"
   | "slow-link"
+  | "silent-vlan"
   | "slow-usb"
   | "uas-quirk"
   | "disk-hot"

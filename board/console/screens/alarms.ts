@@ -57,6 +57,7 @@ export const ALARM_WORDS: Readonly<Record<AlarmName, string>> = {
   throttled: "slowed down",
   "memory-low": "little memory left",
   "slow-link": "slow network",
+  "silent-vlan": "nothing is heard in the VLAN",
   "slow-usb": "slow USB connection",
   "uas-quirk": "a USB bridge that is known to hang",
   "disk-hot": "the data disk is too hot",

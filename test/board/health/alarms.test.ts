@@ -33,6 +33,7 @@ describe("an alarm", () => {
     ["throttled", { health: { power: { underVoltage: false, throttled: true } } }],
     ["memory-low", { health: { memory: { totalBytes: 1000, availableBytes: 49 } } }],
     ["slow-link", { health: {}, link: { interface: "eth0", up: true, speedMbps: 100, sinceMs: 0 } }],
+    ["silent-vlan", { health: {}, vlan: { device: "eth0.20", frames: 0, parent: "eth0", parentFrames: 200 } }],
     ["slow-usb", { health: { disk: { device: "sda", usbId: "04e8:4001", driver: "uas", speedMbps: 480 } } }],
     ["uas-quirk", { health: { disk: { device: "sda", usbId: "152d:0578", driver: "uas", speedMbps: 5000 } } }],
     ["disk-hot", { health: { disk: { device: "sda", smart: { temperatureC: 70 } } } }],

@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, write
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { deviceNumbers, diskOf, readDisk, readMemory, readPower, readTemperature } from "../../../board/health/sensors.ts";
+import { deviceNumbers, diskOf, readDisk, readMemory, readPower, readTemperature, readVlan } from "../../../board/health/sensors.ts";
 import { HealthWatcher } from "../../../board/health/watcher.ts";
 import { Faults } from "../../../src/state/faults.ts";
 import { Store } from "../../../src/state/store.ts";
@@ -70,6 +70,27 @@ describe("the kernel's figures", () => {
     expect(memory?.availableBytes).toBeGreaterThan(0);
     expect(memory?.totalBytes).toBeGreaterThan(memory?.availableBytes ?? 0);
   });
+});
+
+it("an interface without a VLAN, or one that hears something, has none to tell of", async () => {
+  file("class/net/eth0/statistics/rx_packets", "812");
+  expect(await readVlan("eth0", sysfs)).toBeUndefined();
+  file("class/net/eth0.20/statistics/rx_packets", "0");
+  file("class/net/eth0.20/lower_eth0/ifindex", "2");
+  expect(await readVlan("eth0.20", sysfs)).toEqual({ device: "eth0.20", frames: 0, parent: "eth0", parentFrames: 812 });
+});
+
+it("what init found wrong with the data disk is fault 2 with its next step, until init finds it mended", async () => {
+  const store = new Store();
+  const trouble = join(sysfs, "trouble");
+  const watcher = new HealthWatcher({ store, faults: new Faults(store.emit), storage: sysfs, sysfs, trouble });
+  writeFileSync(trouble, "two disks are labelled RACKBOOT\nunplug the one that is not meant\n");
+  await watcher.look();
+  const cause = { reason: "two disks are labelled RACKBOOT", next: "unplug the one that is not meant" };
+  expect(store.snapshot().faults["data-disk-failing"]).toMatchObject(cause);
+  rmSync(trouble);
+  await watcher.look();
+  expect(store.snapshot().faults["data-disk-failing"]).toBeUndefined();
 });
 
 it("a failing disk behind a bridge that hangs: alarms with their next steps, fault 2, once each, and gone when they are mended", async () => {

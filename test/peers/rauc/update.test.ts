@@ -9,6 +9,7 @@ import { RaucRig } from "./rig.ts";
 
 let rig: RaucRig;
 const store = new Store({ onListenerError: (error) => expect(error).toBeUndefined() });
+const faults = new Faults(store.emit);
 const reboots: boolean[] = [];
 
 beforeAll(async () => {
@@ -24,7 +25,7 @@ function updater(running: "a" | "b", version: string): Updater {
     version,
     statusFile: rig.statusFile,
     reboot: async (tryOther) => void reboots.push(tryOther),
-    faults: new Faults(store.emit),
+    faults,
     store,
     rauc: { arguments: ["--conf", rig.configuration] },
     steadyMs: 0,
@@ -42,6 +43,9 @@ describe("an update with the real RAUC", () => {
     );
     expect(readFileSync(rig.path("autoboot.txt"), "utf8")).toBe(before);
     expect(rig.holds("b", foreign)).toBe(false);
+    const untrusted = expect.stringContaining("its signature is not one that this card trusts");
+    expect(fault()).toMatchObject({ reason: untrusted, next: expect.stringContaining("rackboot update confirm") });
+    await updater("a", "1").confirm();
     expect(fault()).toBeUndefined();
   });
 

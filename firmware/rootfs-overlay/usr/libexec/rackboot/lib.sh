@@ -8,6 +8,8 @@ LOGIN=$RUN/login
 # There where the button was held at power-on: factory network settings, no machines.
 RECOVERY=$RUN/recovery
 SOCKET=$RUN/control.sock
+# What is wrong with the data disk, and on the second line what to do; board/health/ reads it.
+TROUBLE=$RUN/data-disk-trouble
 FACTORY=/usr/share/rackboot/factory.yaml
 LOG_FIFO=$RUN/log.fifo
 # No certificate, no volume and no lease goes to the card: what is relative to nothing is on the data disk.
