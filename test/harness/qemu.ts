@@ -7,8 +7,32 @@ import type { BackgroundProcess, Exit, Result } from "./process.ts";
 import type { Resources } from "./resources.ts";
 import { Transcript } from "./transcript.ts";
 
-const FIRMWARE_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd";
-const FIRMWARE_VARIABLES = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+interface Firmware {
+  /** OVMF's two flash chips; SeaBIOS, which QEMU starts by itself, has none. */
+  readonly flash?: { readonly code: string; readonly variables: string };
+  /** Of QEMU's q35. */
+  readonly machine?: string;
+  readonly arguments?: readonly string[];
+}
+
+const OVMF = { code: "/usr/share/OVMF/OVMF_CODE_4M.fd", variables: "/usr/share/OVMF/OVMF_VARS_4M.fd" };
+
+type FirmwareName = "bios" | "uefi" | "uefi-http" | "uefi-secure-boot";
+
+const FIRMWARES: Readonly<Record<FirmwareName, Firmware>> = {
+  /** SeaBIOS with the iPXE ROM that QEMU brings along. */
+  bios: { machine: "graphics=off" },
+  /** OVMF with its own network stack. */
+  uefi: { flash: OVMF },
+  /** The same where PXE is switched off in its set-up, so that it boots over HTTP. */
+  "uefi-http": { flash: OVMF, arguments: ["-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=no"] },
+  /** With Microsoft's keys enrolled. Its variables are out of reach of whatever runs outside of system management mode. */
+  "uefi-secure-boot": {
+    flash: { code: "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", variables: "/usr/share/OVMF/OVMF_VARS_4M.ms.fd" },
+    machine: "smm=on",
+    arguments: ["-global", "driver=cfi.pflash01,property=secure,value=on"],
+  },
+};
 
 /** From power-on to login, on two busy cores under software emulation. */
 export const BOOT_TIMEOUT_MS = 600_000;
@@ -19,8 +43,7 @@ export interface QemuOptions {
   readonly name: string;
   readonly mac: string;
   readonly uuid?: string;
-  /** `uefi`: OVMF with its own network stack. `bios`: SeaBIOS with the iPXE ROM that QEMU brings along. */
-  readonly firmware: "uefi" | "bios";
+  readonly firmware: FirmwareName;
   readonly memoryMiB?: number;
   /** Keeps the firmware's variables, the console's socket and its log; made when missing. */
   readonly directory: string;
@@ -53,7 +76,8 @@ export class QemuMachine {
   static async install(resources: Resources, namespace: NetworkNamespace, options: QemuOptions): Promise<QemuMachine> {
     mkdirSync(options.directory, { recursive: true });
     const variables = join(options.directory, "variables.fd");
-    if (options.firmware === "uefi" && !existsSync(variables)) copyFileSync(FIRMWARE_VARIABLES, variables);
+    const { flash } = FIRMWARES[options.firmware];
+    if (flash !== undefined && !existsSync(variables)) copyFileSync(flash.variables, variables);
     return new QemuMachine(resources, namespace, options, await namespace.addTap());
   }
 
@@ -142,13 +166,11 @@ export class QemuMachine {
 
   #commandLine(socketPath: string): string[] {
     const { name, mac, uuid, firmware, memoryMiB = 1024, directory } = this.#options;
+    const { flash, machine, arguments: more = [] } = FIRMWARES[firmware];
     const variables = join(directory, "variables.fd");
-    // Without an option ROM OVMF drives the card itself, which is what most machines' firmware does.
-    const uefi = [
-      "-drive",
-      `if=pflash,format=raw,unit=0,readonly=on,file=${FIRMWARE_CODE}`,
-      "-drive",
-      `if=pflash,format=raw,unit=1,file=${variables}`,
+    const pflash = flash && [
+      ...["-drive", `if=pflash,format=raw,unit=0,readonly=on,file=${flash.code}`],
+      ...["-drive", `if=pflash,format=raw,unit=1,file=${variables}`],
     ];
     return [
       "qemu-system-x86_64",
@@ -156,7 +178,7 @@ export class QemuMachine {
         "-name",
         name,
         "-machine",
-        `q35${firmware === "bios" ? ",graphics=off" : ""}`,
+        ["q35", ...(machine === undefined ? [] : [machine])].join(","),
         "-accel",
         "tcg,thread=multi",
         "-cpu",
@@ -167,9 +189,11 @@ export class QemuMachine {
         String(memoryMiB),
       ],
       ...(uuid === undefined ? [] : ["-uuid", uuid]),
-      ...(firmware === "uefi" ? uefi : []),
+      ...(pflash ?? []),
+      ...more,
       ...["-netdev", `tap,id=rack,ifname=${this.#tap},script=no,downscript=no`],
-      ...["-device", `virtio-net-pci,netdev=rack,mac=${mac},bootindex=1${firmware === "uefi" ? ",romfile=" : ""}`],
+      // Without an option ROM OVMF drives the card itself, which is what most machines' firmware does.
+      ...["-device", `virtio-net-pci,netdev=rack,mac=${mac},bootindex=1${flash === undefined ? "" : ",romfile="}`],
       ...["-device", "virtio-rng-pci", "-nodefaults", "-display", "none", "-vga", "none", "-monitor", "none"],
       ...["-chardev", `socket,id=console,path=${socketPath},server=on,wait=off,logfile=${this.consoleLog},logappend=on`],
       ...["-serial", "chardev:console"],

@@ -8,6 +8,7 @@ import { crc32 } from "node:zlib";
 import { findReader, type ReaderPrograms } from "../../../src/volume/look/reader.ts";
 
 export const MIB: number = 2 ** 20;
+export const GIB: number = 2 ** 30;
 const SECTOR = 512;
 
 /** Path -> contents, or where a symbolic link leads. Folders come by themselves. */
