@@ -17,6 +17,7 @@ import { DhcpServer } from "./dhcp/server.ts";
 import { monitoringRoutes } from "./http/monitoring.ts";
 import { HttpServer } from "./http/server.ts";
 import { ImageStore } from "./image/store.ts";
+import { KNOCK_MS } from "./machine/boots.ts";
 import type { Ipv4, MachineName } from "./machine/identifiers.ts";
 import type { Machine } from "./machine/machine.ts";
 import type { Rack } from "./machine/rack.ts";
@@ -25,6 +26,7 @@ import type { Settings } from "./machine/settings.ts";
 import { FileSender } from "./native/file-sender.ts";
 import type { followBoots } from "./state/boot-events.ts";
 import type { DataPlaneNumbers } from "./state/data-plane-metrics.ts";
+import type { TimedEvent } from "./state/events.ts";
 import { Metrics } from "./state/metrics.ts";
 import type { Store } from "./state/store.ts";
 import { TftpServer } from "./tftp/server.ts";
@@ -62,6 +64,8 @@ export class BootServices {
   readonly #sender: FileSender;
   readonly #tftp: TftpServer;
   readonly #http: HttpServer;
+  /** When each machine's firmware last asked for an address, until it asks for its loader. */
+  readonly #knocks = new Map<MachineName, number>();
 
   constructor(parts: BootServicesParts) {
     this.#parts = parts;
@@ -114,7 +118,7 @@ export class BootServices {
       store: new LeaseStore(database),
       bootOffer: (kind, machine) =>
         machine === undefined ? undefined : bootOffer(kind, this.installs.now(machine), this.#facts(), this.#loaders),
-      onFirmwareDiscover: (machine) => this.#forgetDownloads(machine),
+      onFirmwareDiscover: ({ name }) => this.#knocks.set(name, performance.now()),
       emit,
     });
 
@@ -135,7 +139,7 @@ export class BootServices {
       routes: monitoringRoutes(metrics, () => store.snapshot()),
       heard: ({ machine }, path) => machine !== undefined && this.installs.report(machine, path.split("/").slice(1)),
     });
-    store.subscribe((event) => this.diskBoots.handle(event));
+    store.subscribe((event) => this.#heard(event));
   }
 
   /** Files first, addresses last: nobody is invited before there is something to boot. Throws the first error. */
@@ -191,15 +195,26 @@ export class BootServices {
     this.#parts.store.emit({ type: "service.started", service, detail });
   }
 
+  #heard(event: TimedEvent): void {
+    if (event.type === "transfer.started" && (event.role === "loader" || event.role === "config")) this.#restarted(event.machine);
+    this.diskBoots.handle(event);
+  }
+
   /**
-   * Firmware that asks for an address has no download: what is open of an earlier try ends. GRUB counts its ports from the
-   * same number at every boot and would meet its own old connections.
+   * A machine whose firmware asked for an address and now asks for its loader has restarted: what it has open from before
+   * that ends. GRUB counts its ports from the same number at every boot and would meet its own old connections. The first
+   * question alone ends nothing, since anybody can ask it.
    */
-  #forgetDownloads(machine: Machine): void {
+  #restarted(name: MachineName | undefined): void {
+    const knockMs = name && this.#knocks.get(name);
+    const machine = name && this.#rack().byName(name);
+    if (name === undefined || knockMs === undefined) return;
+    this.#knocks.delete(name);
+    if (machine === undefined || performance.now() - knockMs > KNOCK_MS) return;
     for (const address of new Set([machine.address, ...machine.macs.map((mac) => this.#dhcp.addressOf(mac))])) {
       if (address === undefined) continue;
-      this.#http.forget(address);
-      this.#tftp.forget(address);
+      this.#http.forget(address, knockMs);
+      this.#tftp.forget(address, knockMs);
     }
   }
 

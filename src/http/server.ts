@@ -34,6 +34,8 @@ export interface HttpParts {
   readonly sender?: FileSender;
   readonly machineAt: (address: Ipv4) => Machine | undefined;
   readonly emit: Emit;
+  /** A clock that never goes back. */
+  readonly nowMs: () => number;
   /** A machine says something by POST; false where that path is nobody's to say. */
   readonly heard?: (client: FileClient, path: string) => boolean;
   /** By exact path; every other path is a boot file. */
@@ -65,7 +67,8 @@ export class HttpServer {
   #settings: HttpSettings;
   #plain: Server | undefined;
   #tls: TlsServer | undefined;
-  readonly #connections = new Map<string, Set<Socket>>();
+  /** By the client's address; each with the time it was opened at. */
+  readonly #connections = new Map<string, Map<Socket, number>>();
 
   constructor(settings: HttpSettings, parts: HttpParts) {
     this.#settings = settings;
@@ -138,11 +141,11 @@ export class HttpServer {
   }
 
   /**
-   * Resets every connection of this client, for when it is known to have restarted. GRUB counts its ports from 21550 at
-   * each boot, and what the boot before left half open there would not let it connect.
+   * Resets every connection that this client opened before it restarted. GRUB counts its ports from 21550 at each boot, and
+   * what the boot before left half open there would not let it connect.
    */
-  forget(address: Ipv4): void {
-    for (const socket of this.#connections.get(address) ?? []) socket.resetAndDestroy();
+  forget(address: Ipv4, restartedMs: number): void {
+    for (const [socket, openedMs] of [...(this.#connections.get(address) ?? [])]) if (openedMs < restartedMs) socket.resetAndDestroy();
   }
 
   async #listen<S extends Server | TlsServer>(service: string, server: S, address: Ipv4, port: number): Promise<S> {
@@ -171,8 +174,8 @@ export class HttpServer {
 
   #connected(socket: Socket): void {
     const peer = socket.remoteAddress ?? "";
-    const open = this.#connections.get(peer) ?? new Set();
-    this.#connections.set(peer, open.add(socket));
+    const open = this.#connections.get(peer) ?? new Map<Socket, number>();
+    this.#connections.set(peer, open.set(socket, this.#parts.nowMs()));
     socket.once("close", () => {
       open.delete(socket);
       if (open.size === 0 && this.#connections.get(peer) === open) this.#connections.delete(peer);

@@ -48,11 +48,12 @@ export class TftpServer {
   #listener: Socket | undefined;
   /** Refusals leave from here, so that no error comes from the well-known port and none costs a socket. */
   #refusals: Socket | undefined;
-  readonly #slots = new Slots();
+  readonly #slots: Slots;
 
   constructor(settings: TftpSettings, parts: TftpParts) {
     this.#settings = settings;
     this.#parts = parts;
+    this.#slots = new Slots(parts.nowMs);
   }
 
   /** The port that requests come to; 0 while stopped. */
@@ -104,9 +105,9 @@ export class TftpServer {
     refusals?.close();
   }
 
-  /** Breaks off every transfer of this client, for when it is known to have restarted. */
-  forget(address: Ipv4): void {
-    this.#slots.abort("the machine has restarted", address);
+  /** Breaks off every transfer that this client asked for before it restarted. */
+  forget(address: Ipv4, restartedMs: number): void {
+    this.#slots.abort("the machine has restarted", { address, askedBeforeMs: restartedMs });
   }
 
   #unlisten(): void {

@@ -8,6 +8,7 @@ export interface Slot {
   readonly address: string;
   /** All that the request said: the same again is the same request, sent again. */
   readonly request: string;
+  readonly askedMs: number;
   /** Absent while the file is looked up and opened. */
   abort?: (reason: string) => void;
   /** The client is known to have got further; a request repeated after that is a new one. */
@@ -23,6 +24,12 @@ export type Claim =
 /** The transfers of a server by their client's transfer identifier, `address:port`, within the limits. */
 export class Slots {
   readonly #slots = new Map<string, Slot>();
+  readonly #nowMs: () => number;
+
+  /** `nowMs` is a clock that never goes back. */
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs;
+  }
 
   get size(): number {
     return this.#slots.size;
@@ -38,7 +45,7 @@ export class Slots {
     }
     const reason = this.#busy(address);
     if (reason !== undefined) return { kind: "busy", reason };
-    const slot: Slot = { address, request, begun: false };
+    const slot: Slot = { address, request, askedMs: this.#nowMs(), begun: false };
     this.#slots.set(key, slot);
     const release = (): void => {
       if (this.#slots.get(key) === slot) this.#slots.delete(key);
@@ -46,9 +53,11 @@ export class Slots {
     return { kind: "slot", slot, release };
   }
 
-  /** Breaks off those of one address, or all. */
-  abort(reason: string, address?: string): void {
-    for (const slot of [...this.#slots.values()]) if (address === undefined || slot.address === address) slot.abort?.(reason);
+  /** Breaks off what one address asked for before a time, or all. */
+  abort(reason: string, which?: { readonly address: string; readonly askedBeforeMs: number }): void {
+    for (const slot of [...this.#slots.values()]) {
+      if (which === undefined || (slot.address === which.address && slot.askedMs < which.askedBeforeMs)) slot.abort?.(reason);
+    }
   }
 
   clear(): void {

@@ -28,7 +28,7 @@ export async function serve(
   const downloads = new Downloads(emit, () => performance.now());
   const server = new HttpServer(
     { address: LOOPBACK, port: 0, ...settings },
-    { files, openFiles: new OpenFiles(), downloads, machineAt: () => undefined, emit, routes, ...extra },
+    { files, openFiles: new OpenFiles(), downloads, machineAt: () => undefined, emit, nowMs: () => performance.now(), routes, ...extra },
   );
   await server.start();
   onTestFinished(() => server.stop());

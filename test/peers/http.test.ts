@@ -44,7 +44,9 @@ beforeAll(async () => {
   const emit = (event: StateEvent): number => events.push(event);
   const downloads = new Downloads(emit, () => performance.now());
   const machineAt = (address: string): Machine | undefined => (address === ADDRESS ? uqbar : undefined);
-  server = new HttpServer({ address: ADDRESS, port: 0 }, { files, openFiles, downloads, sender, machineAt, emit, routes: new Map() });
+  const nowMs = (): number => performance.now();
+  const parts = { files, openFiles, downloads, sender, machineAt, emit, nowMs, routes: new Map() };
+  server = new HttpServer({ address: ADDRESS, port: 0 }, parts);
   await server.start();
   base = `http://${ADDRESS}:${server.port}`;
 });

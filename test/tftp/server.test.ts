@@ -111,12 +111,14 @@ test("a ROM that asks for its next file from the same port gets it", async () =>
   expect(packets.at(-1)).toMatchObject({ kind: "data", block: 1, data: new Uint8Array(Buffer.from("second")) });
 });
 
-test("what a restarted machine left behind is broken off", async () => {
+test("what a restarted machine left behind is broken off, and nothing that it asked for since", async () => {
   const { server, events } = await serve(filesOf({ a: CONTENT }));
   const client = await RawClient.open();
   client.send(rrq("a"), server.port);
   await client.next();
-  server.forget(LOOPBACK);
+  server.forget(LOOPBACK, performance.now() - 60_000);
+  expect(server.transfers).toBe(1);
+  server.forget(LOOPBACK, performance.now());
   expect(server.transfers).toBe(0);
   expect(events.at(-1)).toMatchObject({ type: "transfer.failed", reason: "the machine has restarted" });
 });
