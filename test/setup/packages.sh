@@ -8,7 +8,7 @@ declare -A GROUPS_OF=(
   [demo]="iproute2 qemu-system-x86 ovmf ipxe-qemu mmdebstrap e2fsprogs xfsprogs dosfstools mtools grub-efi-amd64-signed shim-signed uidmap curl"
   [test]="
     clang libclang-rt-dev clang-format shellcheck
-    libiscsi-bin qemu-utils qemu-block-extra tgt istgt fio
+    libiscsi-bin grub-pc-bin systemd-boot-efi qemu-utils qemu-block-extra tgt istgt fio
     tftp-hpa atftp ipxe tcpdump dnsmasq-base isc-dhcp-client busybox openssl
     isc-dhcp-relay dhcpcd-base network-manager kea-admin kea-dhcp4-server
     rauc dbus genimage squashfs-tools
