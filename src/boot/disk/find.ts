@@ -19,7 +19,7 @@ const MAX_ARGUMENTS = 4096;
  * 1. grub.cfg beside the boot loader on the EFI system partition, and what it goes on to;
  * 2. grub.cfg in /grub2, /boot/grub2, /grub, /boot/grub of each file system;
  * 3. Boot Loader Specification entries without any grub.cfg;
- * 4. kernels that just lie in /boot.
+ * 4. kernels that just lie in /boot, unless the system partition has unified kernel images: those boot by themselves.
  *
  * The first that gives something bootable counts. Rejects with a LookError only where looking itself is not possible.
  */
@@ -34,8 +34,9 @@ export async function findDiskBoot(look: DiskLook): Promise<DiskFindings> {
     if (menu.entries.length > 0) return { ...shared, ...menu.found(), notes: view.notes };
     view.note(`${config.where} offers nothing that can be booted from here`);
   }
-  const bare = await findBareKernels(view, fileSystems);
-  if (bare.length === 0 && fileSystems.length > 0) {
+  const unified = unifiedKernels.length > 0;
+  const bare = unified ? [] : await findBareKernels(view, fileSystems);
+  if (bare.length === 0 && !unified && fileSystems.length > 0) {
     const places = fileSystems.map((device) => view.describe(device.name)).join(", ");
     view.note(
       `looked for loader/entries, grub2/grub.cfg, grub/grub.cfg and vmlinuz-* at the root and in /boot of ${places}: none was there`,

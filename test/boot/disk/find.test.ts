@@ -140,6 +140,16 @@ test("a unified kernel image on the ESP is found", async () => {
   expect(findings.unifiedKernels).toMatchObject([{ device: "loop0,gpt1", sizeBytes: 6 }]);
 });
 
+test("where a system boots by its unified kernel image, the kernel that it was made of is not offered in its place", async () => {
+  const esp = vfat(place.path("uki-root.esp"), { "EFI/Linux/debian-6.1.efi": "MZ uki" });
+  const root = ext4(place.path("uki-root.root"), { "etc/x": "", "usr/x": "", "boot/vmlinuz-6.1": "k", "boot/initrd.img-6.1": "i" });
+  const disk = await gpt(place.path("uki-root"), 160 * MIB, [
+    { image: esp, sizeBytes: 64 * MIB, type: "esp" },
+    { image: root, sizeBytes: 64 * MIB, type: "linux" },
+  ]);
+  expect(await find(disk)).toMatchObject({ entries: [], notes: [], unifiedKernels: [{ device: "loop0,gpt1", sizeBytes: 6 }] });
+});
+
 test("what a disk calls its entries cannot play with a terminal", async () => {
   const findings = await find(
     ext4(place.path("esc"), { "loader/entries/a-1-1.conf": "title \u001b[2Jboo\u0007\nlinux /k\noptions a\u001bb\n", k: "k" }),
