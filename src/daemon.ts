@@ -23,6 +23,7 @@ import { openDataDisk, whyMissing } from "./state/data-disk.ts";
 import { saveTimelines, Timelines } from "./state/database.ts";
 import { Faults, followFaults } from "./state/faults.ts";
 import { createLogger, type LogFormat, type Logger, type LogLevel, logEvents } from "./state/log.ts";
+import { cardShown } from "./state/state.ts";
 import { Store } from "./state/store.ts";
 
 export interface DaemonOptions {
@@ -117,7 +118,11 @@ class Daemon {
         ...configOperations(live),
         ...pendingOperations({ config: () => live.inForce.config, state: () => this.#store.snapshot(), work: live }),
         ...networkOperations(network),
-        ...entryOperations(() => appliance.machinesNow, appliance.boot.diskBoots),
+        ...entryOperations(
+          () => appliance.machinesNow,
+          appliance.boot.diskBoots,
+          (macs) => cardShown(this.#store.snapshot(), macs),
+        ),
         ...imageOperations(appliance.boot.images, appliance.boot.installs),
         ...volumeOperations({
           volumes: appliance.disks.operations,

@@ -9,6 +9,7 @@ interface Options {
   readonly socket?: string;
   readonly json?: boolean;
   readonly nic?: readonly string[];
+  readonly like?: string;
   readonly entry?: number;
 }
 
@@ -19,6 +20,7 @@ export function addCheckMove(machine: Command, context: Context): void {
     .description("would what the machine boots next boot on other hardware? looks into its initramfs")
     .argument("<name>", "as under machines in the configuration")
     .option("--nic <card>", "of the other hardware: its driver (e1000e) or PCI identifier (8086:10d3); again for each", another)
+    .option("--like <who>", "the other hardware is this machine's, or has this MAC address, and iPXE has shown its network card")
     .option("--entry <number>", 'another entry, from "rackboot machine entries"', entryNumber)
     .option("--json", "for programs")
     .option(...SOCKET_OPTION)
@@ -27,11 +29,13 @@ export function addCheckMove(machine: Command, context: Context): void {
       `\nThe driver of a network card: readlink /sys/class/net/eth0/device/driver; its identifier: lspci -nn\n${examples(
         "rackboot machine check uqbar --nic e1000e",
         "rackboot machine check uqbar --nic 8086:10d3",
+        "rackboot machine check uqbar --like tlon",
       )}`,
     )
     .action(async (name: string, options: Options) => {
-      const { nic = [], entry } = options;
-      const report = await client(options).call("machine.check", { name, nics: nic, ...(entry !== undefined && { entry }) });
+      const { nic = [], like, entry } = options;
+      const asked = { name, nics: nic, ...(like !== undefined && { like }), ...(entry !== undefined && { entry }) };
+      const report = await client(options).call("machine.check", asked);
       if (report.problems.length > 0) context.exitCode = EXIT.failed;
       output.out(options.json === true ? json(report) : moveText(name, report, output));
     });
@@ -41,7 +45,7 @@ export function moveText(name: string, report: MoveReport, { paint }: Pick<Outpu
   const { title, files, compressions, kernelVersion, nics, drivers, problems, mend } = report;
   const made = `${files.join(", ")}: ${compressions.join(", ")}${kernelVersion === undefined ? "" : `, Linux ${kernelVersion}`}`;
   const lines = [`${paint("bold", title)} ${paint("dim", `(${made})`)}`, ...drivers];
-  if (nics.length === 0) lines.push(paint("dim", "no network card was asked about: --nic says which the other hardware has"));
+  if (nics.length === 0) lines.push(paint("dim", "no network card was asked about: --nic or --like says which the other hardware has"));
   if (problems.length === 0) return `${[...lines, `${paint("green", "good:")} it finds its root over iSCSI`].join("\n  ")}\n`;
   const mending = mend === undefined ? [] : [`run this in ${name} before it moves:`, `    ${mend}`];
   return `${[...lines, ...problems.map((problem) => `${paint("yellow", "missing:")} ${problem}`), ...mending].join("\n  ")}\n`;

@@ -1,5 +1,5 @@
 import type { FirmwareKind } from "../machine/firmware.ts";
-import { ARCHITECTURE, IPXE, type OptionMap, readOption, USER_CLASS, VENDOR_CLASS } from "./options.ts";
+import { ARCHITECTURE, DhcpFormatError, IPXE, type OptionMap, readOption, USER_CLASS, VENDOR_CLASS } from "./options.ts";
 
 /**
  * Who asks. Firmware says so in its vendor class (option 60: RFC 4578, 3 and UEFI 2.10, 24.7.2), iPXE in its user class
@@ -49,6 +49,24 @@ export function recogniseFirmware(options: OptionMap): FirmwareKind | undefined 
 /** `PXEClient:Arch:00007:UNDI:003001`, for the ROMs that send no option 93; without either a ROM is a BIOS's. */
 function architectureOf(vendorClass: string): number {
   return Number(/:Arch:([0-9]{5})/.exec(vendorClass)?.[1] ?? 0);
+}
+
+/** Sub-option 177 of option 175, busid: type of the bus, vendor, device (ipxe src/include/ipxe/dhcp.h, dhcp_netdev_desc). */
+const IPXE_BUS_ID = 177;
+const BUS_IS_PCI = 1;
+
+/** The PCI identifier of the network card that asks, as `8086:10d3`; only iPXE says it. What makes no sense is nothing said. */
+export function networkCardOf(options: OptionMap): string | undefined {
+  let said: Uint8Array | undefined;
+  try {
+    said = readOption(options, IPXE)?.get(IPXE_BUS_ID);
+  } catch (error) {
+    if (!(error instanceof DhcpFormatError)) throw error;
+  }
+  const [bus, ...identifier] = said ?? [];
+  if (bus !== BUS_IS_PCI || identifier.length !== 4) return undefined;
+  const hex = Buffer.from(identifier).toString("hex");
+  return `${hex.slice(0, 4)}:${hex.slice(4)}`;
 }
 
 export function isIpxeKind(kind: FirmwareKind): boolean {

@@ -3,7 +3,7 @@ import type { BootOffer, FirmwareKind } from "../machine/firmware.ts";
 import { type Ipv4, ipv4FromBytes, type Mac } from "../machine/identifiers.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { Rack } from "../machine/rack.ts";
-import { recogniseFirmware } from "./client.ts";
+import { networkCardOf, recogniseFirmware } from "./client.ts";
 import type { LeaseTable } from "./leases.ts";
 import {
   MAXIMUM_SIZE,
@@ -51,6 +51,8 @@ export interface Inquiry {
   readonly machine: Machine | undefined;
   readonly firmware: FirmwareKind | undefined;
   readonly vendorClass: string | undefined;
+  /** The PCI identifier of its network card, where it says it. */
+  readonly card: string | undefined;
   readonly requested: Ipv4 | undefined;
   /** Option 54: the server that the client has chosen. */
   readonly chosenServer: Ipv4 | undefined;
@@ -88,6 +90,7 @@ export function readInquiry(packet: DhcpPacket, context: DhcpContext): Inquiry |
     machine: context.rack.byMac(mac),
     firmware: recogniseFirmware(packet.options),
     vendorClass: readOption(packet.options, VENDOR_CLASS),
+    card: networkCardOf(packet.options),
     requested: readOption(packet.options, REQUESTED_ADDRESS),
     chosenServer: readOption(packet.options, SERVER_IDENTIFIER),
     identifier: suboptionAddress(relayAgent, RELAY_SERVER_OVERRIDE) ?? context.settings.address,

@@ -19,8 +19,13 @@ export function decide(packet: DhcpPacket, context: DhcpContext): Decision {
   if (inquiry.machine === undefined && context.settings.dhcp.unknown === "pending") return hold(inquiry);
   const decision = context.settings.dhcp.mode === "proxy" ? answerAsProxy(inquiry, context) : answer(inquiry, context);
   if (inquiry.type !== MESSAGE_TYPES.discover) return decision;
-  const { vendorClass, machine, firmware } = inquiry;
-  const discovered: StateEvent = { type: "dhcp.discovered", ...senderOf(inquiry), ...(vendorClass && { vendorClass }) };
+  const { vendorClass, card, machine, firmware } = inquiry;
+  const discovered: StateEvent = {
+    type: "dhcp.discovered",
+    ...senderOf(inquiry),
+    ...(vendorClass && { vendorClass }),
+    ...(card && { card }),
+  };
   return {
     ...decision,
     events: [discovered, ...decision.events],
@@ -58,6 +63,7 @@ function hold(inquiry: Inquiry): Decision {
     ...(firmware && { firmware }),
     ...(vendorClass && { vendorClass }),
     ...(architecture !== undefined && { architecture }),
+    ...(inquiry.card !== undefined && { card: inquiry.card }),
     ...(uuid && { uuid }),
   };
   return { kind: "ignore", reason, events: [event] };

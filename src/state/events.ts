@@ -26,6 +26,8 @@ export interface Identity {
   readonly architecture?: number;
   /** Option 97, in the order of the wire. */
   readonly uuid?: string;
+  /** The PCI identifier of its network card (`8086:10d3`); only iPXE says it. */
+  readonly card?: string;
 }
 
 /**
@@ -34,7 +36,7 @@ export interface Identity {
  */
 export type StateEvent =
   // DHCP. `firmware` is absent when an initramfs or a running system asks.
-  | (Who & { readonly type: "dhcp.discovered"; readonly mac: Mac; readonly firmware?: FirmwareKind; readonly vendorClass?: string })
+  | (Who & { readonly type: "dhcp.discovered"; readonly mac: Mac } & Identity)
   | (Who & {
       readonly type: "dhcp.offered";
       readonly mac: Mac;

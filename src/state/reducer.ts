@@ -201,8 +201,13 @@ const TOLD: Readonly<Record<DhcpEvent["type"], string>> = {
 function seen(state: State, event: DhcpEvent): State {
   const { mac } = event;
   if (mac === undefined) return state;
-  if ("machine" in event && event.machine !== undefined)
-    return updateMachine(state, event.machine, (machine) => ({ ...machine, mac, lastSeenAtMs: event.atMs }));
+  if ("machine" in event && event.machine !== undefined) {
+    const said = event.type === "dhcp.discovered" ? event.card : undefined;
+    return updateMachine(state, event.machine, ({ card: before, ...machine }) => {
+      const card = said ?? (machine.mac === mac ? before : undefined);
+      return { ...machine, mac, ...(card !== undefined && { card }), lastSeenAtMs: event.atMs };
+    });
+  }
   if (tooFast(state, mac, event.atMs)) return state;
   const { [mac]: before, ...others } = state.strangers;
   const told = event.type === "dhcp.discovered" ? (before?.told ?? TOLD[event.type]) : "reason" in event ? event.reason : TOLD[event.type];
@@ -237,13 +242,14 @@ function newestIfFull(strangers: State["strangers"]): number {
   return newest;
 }
 
-function identityOf({ firmware, vendorClass, architecture, uuid }: Identity = {}): Identity {
+function identityOf({ firmware, vendorClass, architecture, uuid, card }: Identity = {}): Identity {
   return {
     ...(firmware !== undefined && { firmware }),
     // It ends up on terminals.
     ...(vendorClass !== undefined && { vendorClass: boundedReason(vendorClass.replace(/[^\x20-\x7e]/g, "?")) }),
     ...(architecture !== undefined && { architecture }),
     ...(uuid !== undefined && { uuid }),
+    ...(card !== undefined && { card }),
   };
 }
 

@@ -55,7 +55,10 @@ export interface ServiceState {
 
 export interface MachineState {
   readonly address?: Ipv4;
+  /** The one that was seen last. */
   readonly mac?: Mac;
+  /** The PCI identifier of that network card, where iPXE said it. */
+  readonly card?: string;
   readonly lastSeenAtMs?: number;
   /** Oldest first; the last is the current one. */
   readonly boots: readonly BootRecord[];
@@ -168,6 +171,15 @@ export function machineStatus(state: State, name: string): MachineStatus {
   const connected = Object.values(state.sessions).some((session) => session.machine === name);
   if (connected) return "up";
   return boot === undefined ? "off" : "lost";
+}
+
+/** The network card that DHCP has shown with one of these MAC addresses, whoever it belonged to then. */
+export function cardShown({ machines, strangers }: State, macs: readonly Mac[]): string | undefined {
+  for (const mac of macs) {
+    const seen = Object.values(machines).find((machine) => machine.mac === mac) ?? strangers[mac];
+    if (seen?.card !== undefined) return seen.card;
+  }
+  return undefined;
 }
 
 export function currentBoot(state: State, name: string): BootRecord | undefined {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { recogniseFirmware } from "../../src/dhcp/client.ts";
+import { networkCardOf, recogniseFirmware } from "../../src/dhcp/client.ts";
 import * as option from "../../src/dhcp/options.ts";
 import { decodePacket } from "../../src/dhcp/packet.ts";
 import { value, vector } from "./support.ts";
@@ -36,6 +36,24 @@ test.each([
   ["U-Boot without PXE", [architecture(11)], undefined],
 ])("%s is recognised, or a machine loops in its ROM", (_, options, kind) => {
   expect(recogniseFirmware(new Map(options))).toBe(kind);
+});
+
+test.each([
+  ["ipxe-bios-discover", "1af4:1000"],
+  ["ipxe-uefi-discover", "1af4:1000"],
+  ["ovmf-pxe-discover", undefined],
+  ["dhclient-discover", undefined],
+])("%s shows the network card %s", (name, card) => {
+  expect(networkCardOf(decodePacket(vector(name)).options)).toBe(card);
+});
+
+test.each([
+  ["one on a USB bus", Uint8Array.of(0xb1, 5, 5, 0x80, 0x86, 0x10, 0xd3)],
+  ["one that is cut off", Uint8Array.of(0xb1, 3, 1, 0x80, 0x86)],
+  ["an option that is no list", Uint8Array.of(0xb1, 200, 1)],
+  ["nothing", Uint8Array.of()],
+])("%s is no network card that could be looked for, and no error", (_, octets) => {
+  expect(networkCardOf(new Map([[option.IPXE.code, octets]]))).toBeUndefined();
 });
 
 test("an architecture of odd length is refused with the reason", () => {

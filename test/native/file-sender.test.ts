@@ -107,7 +107,7 @@ test("what a restarted machine left of a large download is broken off, and it is
   client.send({ kind: "ack", block: 0 }, port);
   await client.next();
   await expect.poll(() => rig.events.length).toBe(1);
-  rig.server.forget(LOOPBACK);
+  rig.server.forget(LOOPBACK, performance.now());
   expect(rig.server.transfers).toBe(0);
   let told = await client.next();
   while (told?.packet.kind === "data") told = await client.next();

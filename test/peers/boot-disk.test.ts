@@ -1,12 +1,14 @@
+import { createSocket } from "node:dgram";
 import { mkdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ControlClient } from "../../src/control/client.ts";
+import { vector } from "../dhcp/support.ts";
 import { RACKBOOT } from "../harness/daemon.ts";
 import { copyDisk, ensureGuest, type Guest } from "../harness/guest.ts";
 import { run, runOrThrow } from "../harness/process.ts";
 import { Resources } from "../harness/resources.ts";
-import { LoopbackDaemon, PORTS } from "./loopback-daemon.ts";
+import { type Keys, LoopbackDaemon, PORTS } from "./loopback-daemon.ts";
 
 /** A whole daemon, other people's clients, and disks as systems lay them out. */
 
@@ -23,8 +25,9 @@ beforeEach(async () => {
 });
 afterEach(() => resources.close());
 
-async function start(boot: unknown = "disk"): Promise<void> {
+async function start(boot: unknown = "disk", keys: Keys = {}): Promise<void> {
   daemon.write({
+    ...keys,
     volumes: { "uqbar-root": { file: disk } },
     machines: { uqbar: { mac: "52:54:00:16:00:10", address: daemon.host(16), disks: ["uqbar-root"], arguments: "console=ttyS0", boot } },
   });
@@ -130,6 +133,23 @@ describe("a machine that shall move to other hardware", () => {
     ]);
     expect(lacking.stdout).toMatch(/dracut -f --no-hostonly --add "network iscsi" --add-drivers "mlx5_core" --kver 6\./);
     await expect(rackboot("machine", "check", "uqbar", "--nic", "a card")).rejects.toThrow('"a card" is no network card');
+  });
+
+  it("is told so of the network card that iPXE has shown, also where nobody has adopted that hardware yet", async () => {
+    await start("disk", { dhcp: { port: PORTS.dhcp } });
+    const stranger = "52:54:00:16:00:11";
+    await expect(rackboot("machine", "check", "uqbar", "--like", stranger)).rejects.toThrow("DHCP has not shown the network card of");
+    const socket = createSocket("udp4");
+    await new Promise<void>((resolve) => socket.send(vector("ipxe-bios-discover"), PORTS.dhcp, daemon.address, () => resolve()));
+    socket.close();
+    await expect.poll(() => daemon.happened("dhcp.discovered")).toBe(1);
+    expect(await rackboot("machine", "check", "uqbar", "--like", stranger)).toMatch(
+      /1af4:1000 is driven by virtio_pci\n {2}good: it finds its root over iSCSI\n/,
+    );
+    // No initramfs of the guest has it, but its kernel does.
+    const check = ["machine", "check", "uqbar", "--nic", "15b3:1013", "--socket", daemon.socket];
+    const lacking = await run([process.execPath, "--no-warnings", RACKBOOT, ...check]);
+    expect(lacking.stdout).toContain("the kernel module mlx5_core is missing: it drives the network card 15b3:1013");
   });
 });
 

@@ -12,11 +12,14 @@ export interface InitramfsContents {
   readonly kernelModules: ReadonlySet<string>;
   /** As dracut lists them; absent where something else made it. */
   readonly dracutModules?: ReadonlySet<string>;
-  /** `pci:v00008086d0000100Esv*...` -> module, of the modules in it. */
-  readonly aliases: readonly (readonly [pattern: string, module: string])[];
+  /** Of the modules in it. */
+  readonly aliases: readonly Alias[];
   /** Of its archives, in order. */
   readonly compressions: readonly (Compression | "none")[];
 }
+
+/** `pci:v00008086d0000100Esv*...` -> module, a line of modules.alias (depmod(8)). */
+export type Alias = readonly [pattern: string, module: string];
 
 export type Compression = "gzip" | "zstd" | "xz" | "lzma" | "bzip2" | "lz4" | "lzo";
 
@@ -126,7 +129,7 @@ class Findings implements InitramfsContents {
   kernelVersion?: string;
   readonly kernelModules = new Set<string>();
   dracutModules?: Set<string>;
-  readonly aliases: (readonly [string, string])[] = [];
+  readonly aliases: Alias[] = [];
   readonly compressions: (Compression | "none")[] = [];
   #entries = 0;
 
@@ -149,17 +152,23 @@ class Findings implements InitramfsContents {
     } else if (entry.name.endsWith(".builtin")) {
       for (const line of lines) this.#addModule(/([^/]+)\.ko$/.exec(line)?.[1] ?? "");
     } else {
-      for (const line of lines) {
-        const [, pattern, name] = /^alias (\S+) (\S+)$/.exec(line) ?? [];
-        if (pattern !== undefined && name !== undefined && this.aliases.length < MAX_ENTRIES)
-          this.aliases.push([pattern, moduleName(name)]);
-      }
+      this.aliases.push(...aliasesOf(lines).slice(0, MAX_ENTRIES - this.aliases.length));
     }
   }
 
   #addModule(name: string): void {
     if (name !== "" && this.kernelModules.size < MAX_MODULES) this.kernelModules.add(moduleName(name));
   }
+}
+
+/** The lines of a modules.alias. */
+export function aliasesOf(lines: readonly string[]): Alias[] {
+  const aliases: Alias[] = [];
+  for (const line of lines) {
+    const [, pattern, name] = /^alias (\S+) (\S+)$/.exec(line) ?? [];
+    if (pattern !== undefined && name !== undefined) aliases.push([pattern, moduleName(name)]);
+  }
+  return aliases;
 }
 
 /** modprobe takes dashes and underscores for the same. */

@@ -1,5 +1,5 @@
 import type { MoveReport } from "../../machine/boot-entries.ts";
-import { type InitramfsContents, moduleName } from "./initramfs.ts";
+import { type Alias, type InitramfsContents, moduleName } from "./initramfs.ts";
 
 /** What a machine's root over iSCSI needs of dracut, whatever its hardware. */
 const DRACUT_MODULES = ["network", "iscsi"] as const;
@@ -8,6 +8,11 @@ const KERNEL_MODULES = ["iscsi_tcp"] as const;
 /** `8086:100e`: vendor and device of a PCI card, as lspci -n prints it. */
 const PCI_ID = /^([0-9a-f]{4}):([0-9a-f]{4})$/i;
 
+/** Cards whose driver has to be looked for by an alias. */
+export function isPciId(nic: string): boolean {
+  return PCI_ID.test(nic);
+}
+
 /** The network cards that the hardware has: drivers (`e1000e`) or PCI identifiers (`8086:100e`). */
 export function isNic(text: string): boolean {
   return PCI_ID.test(text) || /^[A-Za-z0-9_-]{1,64}$/.test(text);
@@ -15,8 +20,11 @@ export function isNic(text: string): boolean {
 
 type Portability = Pick<MoveReport, "kernelVersion" | "compressions" | "drivers" | "problems" | "mend">;
 
-/** Whether an initramfs can find a root over iSCSI on hardware with these network cards, and the line that mends it where it cannot. */
-export function portability(contents: InitramfsContents, nics: readonly string[]): Portability {
+/**
+ * Whether an initramfs can find a root over iSCSI on hardware with these network cards, and the line that mends it where it
+ * cannot. `installed` are the aliases of all modules that the kernel has, so that what is missing has a name.
+ */
+export function portability(contents: InitramfsContents, nics: readonly string[], installed: readonly Alias[] = []): Portability {
   const { kernelModules, dracutModules, kernelVersion } = contents;
   const problems: string[] = [];
   const missing: string[] = [];
@@ -37,9 +45,14 @@ export function portability(contents: InitramfsContents, nics: readonly string[]
       needed(moduleName(nic), "the network card has no driver");
       continue;
     }
-    const driver = driverOf(contents, vendor, device);
-    if (driver === undefined) problems.push(`no driver for the network card ${nic} is in it`);
-    else drivers.push(`${nic} is driven by ${driver}`);
+    const present = contents.aliases.filter(([, module]) => kernelModules.has(module));
+    const driver = driverOf(present, vendor, device);
+    const absent = driver === undefined ? driverOf(installed, vendor, device) : undefined;
+    if (driver !== undefined) drivers.push(`${nic} is driven by ${driver}`);
+    else if (absent !== undefined) needed(absent, `it drives the network card ${nic}`);
+    else problems.push(`no driver for the network card ${nic} is in it`);
+    // The bus of a virtual card is driven by the one, and the card on it by the other.
+    if ((driver ?? absent) === "virtio_pci") needed("virtio_net", `it drives the network card ${nic}`);
   }
   const version = kernelVersion === undefined ? {} : { kernelVersion };
   const found = { ...version, compressions: contents.compressions, drivers, problems };
@@ -55,8 +68,16 @@ function mendingLine(drivers: readonly string[], kernelVersion: string | undefin
   ].join(" ");
 }
 
-/** Which module's alias takes the card, by modalias' own pattern (linux/Documentation: `pci:v%08Xd%08Xsv...`). */
-function driverOf({ aliases, kernelModules }: InitramfsContents, vendor: string, device: string): string | undefined {
-  const start = `pci:v0000${vendor.toUpperCase()}d0000${device.toUpperCase()}`;
-  return aliases.find(([pattern, module]) => pattern.startsWith(start) && kernelModules.has(module))?.[1];
+/** A PCI card by vendor, device where only some are meant, and class where only some are (linux/scripts/mod/file2alias.c). */
+const PCI_ALIAS = /^pci:v0000([0-9A-F]{4})d(?:\*|0000([0-9A-F]{4}))sv\S*bc(\*|[0-9A-F]{2})sc/;
+/** Class 02 of PCI: network controllers. */
+const NETWORK = ["*", "02"];
+
+/** Which of these aliases' modules drives the card. */
+function driverOf(aliases: readonly Alias[], vendor: string, device: string): string | undefined {
+  const [wantedVendor, wantedDevice] = [vendor.toUpperCase(), device.toUpperCase()];
+  return aliases.find(([pattern]) => {
+    const [, ofVendor, ofDevice = wantedDevice, ofClass = ""] = PCI_ALIAS.exec(pattern) ?? [];
+    return ofVendor === wantedVendor && ofDevice === wantedDevice && NETWORK.includes(ofClass);
+  })?.[1];
 }

@@ -132,6 +132,24 @@ describe("whether it boots on other hardware", () => {
     expect(problems).toEqual(["no driver for the network card 15ad:07b0 is in it", "no driver for the network card 10ec:8168 is in it"]);
   });
 
+  it("names the driver that the kernel has for the card, and its initramfs lacks", async () => {
+    const installed = [
+      ["pci:v000015ADd000007B0sv*sd*bc01sc06i*", "no_network"],
+      ["pci:v000015ADd000007B0sv*sd*bc*sc*i*", "vmxnet3"],
+    ] as const;
+    const { problems, mend } = portability(await examine(MAIN), ["15ad:07b0"], installed);
+    expect(problems).toEqual(["the kernel module vmxnet3 is missing: it drives the network card 15ad:07b0"]);
+    expect(mend).toContain('--add-drivers "vmxnet3"');
+  });
+
+  it("knows that a virtual card takes two drivers: one for its bus, and one for itself", async () => {
+    const contents = await examine(MAIN);
+    const aliases = [["pci:v00001AF4d*sv*sd*bc*sc*i*", "virtio_pci"]] as const;
+    const lacking = portability({ ...contents, aliases, kernelModules: new Set(["iscsi_tcp", "virtio_pci"]) }, ["1af4:1000"]);
+    expect(lacking.drivers).toEqual(["1af4:1000 is driven by virtio_pci"]);
+    expect(lacking.problems).toEqual(["the kernel module virtio_net is missing: it drives the network card 1af4:1000"]);
+  });
+
   it("says where something else than dracut made it", async () => {
     const { problems } = portability(await examine(FOREIGN), []);
     expect(problems).toEqual([expect.stringContaining("it was not made by dracut")]);
