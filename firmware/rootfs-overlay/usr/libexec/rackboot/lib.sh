@@ -7,6 +7,8 @@ SERVING=$RUN/serving
 LOGIN=$RUN/login
 # There where the button was held at power-on: factory network settings, no machines.
 RECOVERY=$RUN/recovery
+# There from the moment when the board goes down.
+STOPPING=$RUN/stopping
 SOCKET=$RUN/control.sock
 # What is wrong with the data disk, and on the second line what to do; board/health/ reads it.
 TROUBLE=$RUN/data-disk-trouble
