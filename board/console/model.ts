@@ -220,7 +220,8 @@ function onScreen(state: ConsoleState, page: PageOf<"screen">, key: Key): Step {
       return state.pages.length === 1 ? still(state, { type: "leave" }) : back(state, state.pages.length);
     case "enter":
     case "right":
-      return choose(state, items[page.selected]);
+      // A number that is typed after coming back is another number.
+      return choose(move({}).state, items[page.selected]);
     case "text":
       return typeNumber(state, page, key.text, items.length);
     default:

@@ -58,6 +58,7 @@ describe("numbers and arrows", () => {
     expect(topPage(played.type("99").state)).toMatchObject({ kind: "screen", selected: 8 });
     expect(played.effects).toEqual([]);
     expect(topPage(played.type("2\r").state)).toMatchObject({ kind: "screen", screen: { title: "Page" } });
+    expect(topPage(played.type("\u001b").type("2").state)).toMatchObject({ screen: { title: "Home" }, selected: 1, typed: "2" });
   });
 
   it("lead back with Esc, and never out of the first page of a serial line", () => {
