@@ -2,17 +2,21 @@ import { mkdirSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { SlotName } from "../../board/update/slots.ts";
 import { type Card, cardLayout } from "./card.ts";
 import { runMaker } from "./maker.ts";
 import { Monitor } from "./monitor.ts";
 import type { NetworkNamespace } from "./netns.ts";
 import { type BackgroundProcess, runOrThrow } from "./process.ts";
 import type { Resources } from "./resources.ts";
+import { Seat } from "./seat.ts";
 import { Transcript } from "./transcript.ts";
 
 const SETUP = join(import.meta.dirname, "..", "setup");
 /** From power-on to serving, on two busy cores under software emulation. */
 export const SERVING_TIMEOUT_MS = 300_000;
+/** From a key to the page that it leads to, on the same. */
+const SCREEN_TIMEOUT_MS = 120_000;
 
 /** The PL061 of QEMU's virt machine (hw/arm/virt.c), and its registers (ARM DDI 0190B, 3.3). */
 const GPIO_BASE = 0x0903_0000;
@@ -37,26 +41,39 @@ export async function ensureBoard(resources: Resources, folder: string, tell: (l
   return { kernel: join(gathered, "vmlinuz"), initrd: join(gathered, "initrd.img"), root };
 }
 
+/** A disk behind a USB bridge (UAS). */
+export interface UsbDisk {
+  readonly serial: string;
+  /** What it is made of: QEMU's BlockdevOptions. */
+  readonly medium: Readonly<Record<string, unknown>>;
+}
+
 export interface BoardOptions {
   readonly directory: string;
   readonly parts: BoardParts;
   readonly card: Card;
-  /** Raw files, each a USB disk (UAS) with the serial number that is its key. */
-  readonly disks: Readonly<Record<string, string>>;
 }
 
-/** An arm64 board with a card, USB disks, a cable, a serial line, lamps and a button. */
+/** How it came to be off: by itself in good order, for a restart, by its watchdog, or by the cord. */
+export type PowerEnd = "shutdown" | "restart" | "watchdog" | "cut";
+
+/** The last words of a kernel that was handed an argument for the boot loader (kernel/reboot.c). */
+const RESTART_ARGUMENT = /Restarting system with command '([^']*)'/;
+
+/** An arm64 board with a card, USB disks, a cable, a serial line at which a person sits, lamps and a button. */
 export class Board {
   /** Everything that came over the serial line, over all starts. */
   readonly uart: Transcript = new Transcript();
+  readonly seat: Seat = new Seat((text) => this.type(text));
   readonly #resources: Resources;
   readonly #namespace: NetworkNamespace;
   readonly #tap: string;
   readonly #options: BoardOptions;
-  #disks: Readonly<Record<string, string>>;
+  readonly #disks: UsbDisk[] = [];
   #process: BackgroundProcess | undefined;
   #socket: Socket | undefined;
   #monitor: Monitor | undefined;
+  #cut = false;
   #commands = 0;
 
   private constructor(resources: Resources, namespace: NetworkNamespace, tap: string, options: BoardOptions) {
@@ -64,7 +81,6 @@ export class Board {
     this.#namespace = namespace;
     this.#tap = tap;
     this.#options = options;
-    this.#disks = options.disks;
   }
 
   static async install(resources: Resources, namespace: NetworkNamespace, options: BoardOptions): Promise<Board> {
@@ -72,22 +88,54 @@ export class Board {
     return new Board(resources, namespace, await namespace.addTap(), options);
   }
 
-  /** While it is off: these disks from now on. */
-  plug(disks: Readonly<Record<string, string>>): void {
-    this.#disks = disks;
+  get on(): boolean {
+    return this.#process?.running === true;
   }
 
-  async powerOn(): Promise<void> {
-    if (this.#process?.running) throw new Error("the board is on already");
+  /** Also while it is on, as USB allows. */
+  async plug(disk: UsbDisk): Promise<void> {
+    const index = this.#disks.push(disk) - 1;
+    if (!this.on) return;
+    const monitor = this.#powered();
+    const { medium, bridge, drive } = devicesOf(disk, index);
+    await monitor.command("blockdev-add", medium);
+    await monitor.command("device_add", bridge);
+    await monitor.command("device_add", drive);
+    await monitor.command("qom-set", { path: `/machine/peripheral/${bridge.id}`, property: "attached", value: true });
+  }
+
+  /** `tryboot`: the one start of the other system that a restart asked for. */
+  async powerOn({ tryboot = false }: { readonly tryboot?: boolean } = {}): Promise<void> {
+    if (this.on) throw new Error("the board is on already");
     this.uart.skip();
     const uart = join(this.#options.directory, "uart.sock");
     const monitor = join(this.#options.directory, "monitor.sock");
-    const process = this.#namespace.start(this.#resources, this.#commandLine(uart, monitor));
+    const slot = await this.#options.card.slotToStart(tryboot);
+    const process = this.#namespace.start(this.#resources, this.#commandLine(uart, monitor, slot));
     this.#process = process;
+    this.#cut = false;
     await this.#whenThere(process, async () => {
       this.#socket = await this.#connect(uart);
       this.#monitor = await Monitor.open(monitor);
     });
+  }
+
+  /** Resolves when it has no power any more. */
+  async end(): Promise<PowerEnd> {
+    await this.#process?.exited;
+    const events = this.#monitor?.events ?? [];
+    if (events.some(({ event }) => event === "WATCHDOG")) return "watchdog";
+    const reason = events.findLast(({ event }) => event === "SHUTDOWN")?.data?.["reason"];
+    return this.#cut || reason === undefined ? "cut" : reason === "guest-shutdown" ? "shutdown" : "restart";
+  }
+
+  /** Waits until it goes down to start again, and does what a Pi's boot loader does then. Throws where it ends in another way. */
+  async restarts(): Promise<void> {
+    const from = this.uart.text.length;
+    const end = await this.end();
+    if (end !== "restart" && end !== "watchdog") throw new Error(`a restart was waited for, and what came is: ${end}\n${this.uart.tail()}`);
+    const argument = RESTART_ARGUMENT.exec(this.uart.text.slice(from))?.[1];
+    await this.powerOn({ tryboot: argument?.endsWith(" tryboot") === true });
   }
 
   waitFor(pattern: RegExp, timeoutMs: number = SERVING_TIMEOUT_MS): Promise<RegExpExecArray> {
@@ -102,6 +150,10 @@ export class Board {
 
   type(text: string): void {
     this.#socket?.write(text);
+  }
+
+  shows(wanted: RegExp, timeoutMs: number = SCREEN_TIMEOUT_MS): Promise<string> {
+    return this.seat.shows(wanted, timeoutMs, this.off());
   }
 
   /** A command in the shell that is on the serial line. */
@@ -129,6 +181,7 @@ export class Board {
   }
 
   async cutPower(): Promise<void> {
+    this.#cut = true;
     await this.#process?.stop("SIGKILL");
     this.#socket?.destroy();
     this.#monitor?.close();
@@ -139,21 +192,21 @@ export class Board {
     return this.#monitor;
   }
 
-  #commandLine(uart: string, monitor: string): string[] {
+  #commandLine(uart: string, monitor: string, slot: SlotName): string[] {
     const { parts, card, directory } = this.#options;
     const layout = cardLayout();
-    const root = `PARTUUID=${layout["DISK_SIGNATURE"]}-${String(layout["PARTITION_ROOT_A"]).padStart(2, "0")}`;
-    const disks = Object.entries(this.#disks).flatMap(([serial, file], index) => [
-      ...["-drive", `id=disk${index},if=none,format=raw,discard=unmap,file=${file}`],
-      ...["-device", `usb-uas,id=uas${index}`],
-      ...["-device", `scsi-hd,bus=uas${index}.0,drive=disk${index},serial=${serial}`],
-    ]);
+    const number = layout[slot === "a" ? "PARTITION_ROOT_A" : "PARTITION_ROOT_B"] ?? "";
+    const root = `PARTUUID=${layout["DISK_SIGNATURE"]}-${number.padStart(2, "0")}`;
+    const disks = this.#disks.flatMap((disk, index) => {
+      const { medium, bridge, drive } = devicesOf(disk, index);
+      return ["-blockdev", JSON.stringify(medium), "-device", JSON.stringify(bridge), "-device", JSON.stringify(drive)];
+    });
     return [
       "qemu-system-aarch64",
       ...["-machine", "virt", "-cpu", "max,pauth-impdef=on", "-accel", "tcg,thread=multi", "-smp", "2", "-m", "1024"],
       ...["-nodefaults", "-display", "none", "-no-user-config"],
       ...["-kernel", parts.kernel, "-initrd", parts.initrd],
-      ...["-append", `console=ttyAMA0 quiet panic=10 root=${root} rauc.slot=a`],
+      ...["-append", `console=ttyAMA0 quiet panic=10 root=${root} rauc.slot=${slot}`],
       ...["-chardev", `socket,id=uart,path=${uart},server=on,wait=off,logfile=${join(directory, "uart.log")},logappend=on`],
       ...["-serial", "chardev:uart"],
       ...["-qmp", `unix:${monitor},server=on,wait=off`],
@@ -161,7 +214,9 @@ export class Board {
       ...["-device", "qemu-xhci,id=usb", ...disks],
       ...["-netdev", `tap,id=rack,ifname=${this.#tap},script=no,downscript=no`],
       ...["-device", "virtio-net-pci,netdev=rack,mac=52:54:00:16:00:01,romfile="],
-      ...["-device", "virtio-rng-pci", "-device", "i6300esb", "-action", "watchdog=reset"],
+      ...["-device", "virtio-rng-pci", "-device", "i6300esb"],
+      // A restart is the boot loader's again, which stands outside.
+      ...["-action", "watchdog=reset,reboot=shutdown"],
     ];
   }
 
@@ -180,10 +235,22 @@ export class Board {
     const socket = connect(path);
     await new Promise((resolve, reject) => socket.once("connect", resolve).once("error", reject));
     socket.setEncoding("utf8");
-    socket.on("data", (chunk: string) => this.uart.append(chunk));
+    socket.on("data", (chunk: string) => {
+      this.uart.append(chunk);
+      this.seat.append(chunk);
+    });
     socket.on("error", () => undefined);
     return socket;
   }
+}
+
+function devicesOf({ serial, medium }: UsbDisk, index: number) {
+  const [node, bridge] = [`disk${index}`, `uas${index}`];
+  return {
+    medium: { ...medium, "node-name": node },
+    bridge: { driver: "usb-uas", id: bridge },
+    drive: { driver: "scsi-hd", bus: `${bridge}.0`, drive: node, serial },
+  };
 }
 
 /** An empty disk of a size that only what is written takes. */

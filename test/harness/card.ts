@@ -1,9 +1,12 @@
-import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseEnv } from "node:util";
+import { bootPartition } from "../../board/update/autoboot.ts";
+import type { SlotName } from "../../board/update/slots.ts";
 import { runOrThrow } from "./process.ts";
 
-const LAYOUT_FILE = join(import.meta.dirname, "..", "..", "firmware", "layout.env");
+const FIRMWARE = join(import.meta.dirname, "..", "..", "firmware");
+const LAYOUT_FILE = join(FIRMWARE, "layout.env");
 /** QEMU's SD card wants a power of two, and the layout needs 1.4 GiB of it. */
 const CARD_SIZE = "2G";
 const SECTOR = 512;
@@ -52,12 +55,22 @@ export class Card {
     const card = new Card(file, directory, starts);
     await card.#put(root, Number(layout["PARTITION_ROOT_A"]));
     await card.#format("boot-config", Number(layout["PARTITION_BOOT_CONFIG"]), "32M", (image) => [
-      ...["mkfs.vfat", "-F", "32", "-n", layout["LABEL_BOOT_CONFIG"] ?? "", image],
+      ...["mkfs.vfat", "-n", layout["LABEL_BOOT_CONFIG"] ?? "", image],
     ]);
     await card.#format("state", Number(layout["PARTITION_STATE"]), "128M", (image) => [
       ...["mke2fs", "-q", "-t", "ext4", "-L", layout["LABEL_STATE"] ?? "", image],
     ]);
+    await card.write("autoboot.txt", readFileSync(join(FIRMWARE, "board", "boot-config", "autoboot.txt"), "utf8"));
     return card;
+  }
+
+  /** What a Pi's boot loader would start; it reads autoboot.txt, and nothing else decides. */
+  async slotToStart(tryboot: boolean): Promise<SlotName> {
+    const layout = cardLayout();
+    const partition = bootPartition(await this.read("autoboot.txt"), tryboot);
+    const slot = (["a", "b"] as const).find((each) => Number(layout[each === "a" ? "PARTITION_BOOT_A" : "PARTITION_BOOT_B"]) === partition);
+    if (slot === undefined) throw new Error(`autoboot.txt names partition ${partition}, which holds no system`);
+    return slot;
   }
 
   /** What a person does with a laptop: puts a file on the first partition, which every system can read. */
@@ -69,10 +82,6 @@ export class Card {
 
   read(name: string): Promise<string> {
     return runOrThrow(["mtype", "-i", this.#firstPartition, `::${name}`]);
-  }
-
-  copyTo(file: string): void {
-    copyFileSync(this.file, file);
   }
 
   get #firstPartition(): string {

@@ -1,22 +1,40 @@
 import { connect, type Socket } from "node:net";
 
+export interface MonitorEvent {
+  readonly event: string;
+  readonly data?: Readonly<Record<string, unknown>>;
+}
+
+interface Answer {
+  readonly return?: unknown;
+  readonly error?: { readonly desc: string };
+}
+
+const OFF = "the machine was off before its monitor answered";
+
 /** QEMU's monitor (QMP): what stands outside of the emulated machine looks at its lines and presses its button. */
 export class Monitor {
+  /** What it told by itself, the oldest first. */
+  readonly events: MonitorEvent[] = [];
   readonly #socket: Socket;
-  readonly #waiting: ((line: string) => void)[] = [];
+  readonly #waiting: PromiseWithResolvers<Answer>[] = [];
   #text = "";
 
   private constructor(socket: Socket) {
     this.#socket = socket;
     socket.setEncoding("utf8");
     socket.on("error", () => undefined);
+    socket.on("close", () => {
+      for (const answer of this.#waiting.splice(0)) answer.reject(new Error(OFF));
+    });
     socket.on("data", (chunk: string) => {
       this.#text += chunk;
       for (let end = this.#text.indexOf("\n"); end >= 0; end = this.#text.indexOf("\n")) {
         const line = this.#text.slice(0, end);
         this.#text = this.#text.slice(end + 1);
-        // Events are between the answers; nobody waits for one.
-        if (!line.includes('"event"')) this.#waiting.shift()?.(line);
+        const message = JSON.parse(line) as Answer | MonitorEvent;
+        if ("event" in message) this.events.push(message);
+        else this.#waiting.shift()?.resolve(message);
       }
     });
   }
@@ -25,7 +43,7 @@ export class Monitor {
     const socket = connect(path);
     const monitor = new Monitor(socket);
     await monitor.#next();
-    await monitor.#command({ execute: "qmp_capabilities" });
+    await monitor.command("qmp_capabilities");
     return monitor;
   }
 
@@ -38,24 +56,26 @@ export class Monitor {
   }
 
   async human(command: string): Promise<string> {
-    const line = await this.#command({ execute: "human-monitor-command", arguments: { "command-line": command } });
-    return (JSON.parse(line) as { readonly return?: string }).return ?? line;
+    return String(await this.command("human-monitor-command", { "command-line": command }));
+  }
+
+  /** What it returned. Throws with the monitor's own words. */
+  async command(execute: string, parameters: Readonly<Record<string, unknown>> = {}): Promise<unknown> {
+    const answer = this.#next();
+    this.#socket.write(`${JSON.stringify({ execute, arguments: parameters })}\n`);
+    const { error, return: value } = await answer;
+    if (error !== undefined) throw new Error(`the monitor refused ${execute}: ${error.desc}`);
+    return value;
   }
 
   close(): void {
     this.#socket.destroy();
   }
 
-  #command(command: object): Promise<string> {
-    const answer = this.#next();
-    this.#socket.write(`${JSON.stringify(command)}\n`);
-    return answer;
-  }
-
-  #next(): Promise<string> {
-    return new Promise((resolve, reject) => {
-      this.#waiting.push(resolve);
-      this.#socket.once("close", () => reject(new Error("the machine was off before its monitor answered")));
-    });
+  #next(): Promise<Answer> {
+    const answer = Promise.withResolvers<Answer>();
+    if (this.#socket.destroyed) answer.reject(new Error(OFF));
+    else this.#waiting.push(answer);
+    return answer.promise;
   }
 }

@@ -54,6 +54,14 @@ export class NetworkNamespace {
     return run(command, { ...options, prefix: this.prefix });
   }
 
+  /** A port of the loopback outside that leads to `target` (ADDRESS:PORT) in here; returns it as ADDRESS:PORT. */
+  async relay(resources: Resources, target: string): Promise<string> {
+    const inside = [...this.prefix, "socat", "STDIO", `TCP:${target}`].join(" ");
+    const relay = new BackgroundProcess(resources, ["socat", "-d", "-d", "TCP-LISTEN:0,bind=127.0.0.1,fork", `EXEC:'${inside}'`]);
+    const [, port] = await relay.output.waitFor(/listening on .*:(\d+)\n/, 10_000);
+    return `127.0.0.1:${port}`;
+  }
+
   async #ip(words: string): Promise<void> {
     await runOrThrow(["ip", ...words.split(" ")], { prefix: this.prefix });
   }

@@ -5,13 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Terminal } from "@xterm/headless";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { screenOf } from "../board/console/emulator.ts";
 import { Daemon, RACKBOOT } from "../harness/daemon.ts";
 import { NetworkNamespace } from "../harness/netns.ts";
 import type { BackgroundProcess } from "../harness/process.ts";
 import { Resources } from "../harness/resources.ts";
+import { Seat } from "../harness/seat.ts";
 
 const SOON_MS = 20_000;
 const RACK = `network: { interface: lo, address: 127.0.0.1/8 }
@@ -27,7 +26,7 @@ machines:
 
 /** A serial cable between a pty and a terminal at which a person sits. */
 class Cable {
-  readonly #terminal = new Terminal({ cols: 80, rows: 24, allowProposedApi: true });
+  readonly seat: Seat = new Seat((text) => this.#socat.stdin.write(text, "latin1"));
   readonly #socat: ChildProcessByStdio<Writable, Readable, null>;
   readonly #ended: Promise<unknown>;
 
@@ -36,24 +35,16 @@ class Cable {
     this.#socat = spawn("setpriv", args, { stdio: ["pipe", "pipe", "ignore"] });
     this.#ended = once(this.#socat, "exit");
     this.#socat.stdin.on("error", () => undefined);
-    this.#socat.stdout.on("data", (octets: Buffer) => this.#terminal.write(octets));
+    this.#socat.stdout.on("data", (octets: Buffer) => this.seat.append(octets));
     resources.defer("cable", () => this.pull());
   }
 
   type(text: string): void {
-    this.#socat.stdin.write(text, "latin1");
+    this.seat.type(text);
   }
 
-  get screen(): string {
-    return screenOf(this.#terminal).join("\n");
-  }
-
-  async shows(wanted: RegExp): Promise<void> {
-    const deadline = Date.now() + SOON_MS;
-    while (!wanted.test(this.screen)) {
-      if (Date.now() > deadline) throw new Error(`The terminal does not show ${wanted}:\n${this.screen}`);
-      await sleep(50);
-    }
+  shows(wanted: RegExp): Promise<string> {
+    return this.seat.shows(wanted);
   }
 
   /** Nothing goes either way. */

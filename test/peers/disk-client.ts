@@ -29,10 +29,12 @@ export class DiskClient {
   }
 
   /** Logs in, and takes the unit attention that every session begins with. Throws where it is refused. */
-  static async login(resources: Resources, portal: string, machine: string): Promise<DiskClient> {
+  static async login(resources: Resources, portal: string, machine: string, initiatorName?: string): Promise<DiskClient> {
     const initiator = await RawInitiator.connect(portal);
     resources.defer(`session of ${machine}`, () => initiator.vanish());
-    const { status } = await initiator.login(dracutKeys(machine));
+    const { status } = await initiator.login(
+      dracutKeys(machine).map(([key, value]) => [key, key === "InitiatorName" ? (initiatorName ?? value) : value]),
+    );
     if (status !== 0) throw new Error(`the login of ${machine} was refused with status 0x${status.toString(16)}`);
     const client = new DiskClient(initiator);
     await client.run(Uint8Array.of(0, 0, 0, 0, 0, 0));
