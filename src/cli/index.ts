@@ -7,6 +7,7 @@ import { type AddCommand, type Context, EXIT, examples } from "./context.ts";
 import { addEvents } from "./events.ts";
 import { addIdentify } from "./identify.ts";
 import { addImage } from "./image.ts";
+import { addImport } from "./import.ts";
 import { addLogs } from "./logs.ts";
 import { addMachine } from "./machine.ts";
 import { type Output, processOutput } from "./output.ts";
@@ -28,6 +29,7 @@ const COMMANDS: readonly AddCommand[] = [
   addMachine,
   addVolume,
   addImage,
+  addImport,
   addConfig,
   addUpdate,
   addEvents,
