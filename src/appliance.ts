@@ -7,6 +7,7 @@ import type { Updater } from "../board/update/updater.ts";
 import { BootServices } from "./boot-services.ts";
 import type { System } from "./control/system-operations.ts";
 import { ReservationStore } from "./iscsi/reservation-store.ts";
+import { SanitizeStore } from "./iscsi/sanitize-store.ts";
 import { IscsiServer } from "./iscsi/server.ts";
 import type { Config } from "./machine/config.ts";
 import { keep, keysThatWait } from "./machine/config-once.ts";
@@ -118,6 +119,7 @@ export class Appliance {
       portals: config.iscsi.portals.map((address) => ({ address, port: config.iscsi.port })),
       volumes: this.#disks.store,
       reservations: new ReservationStore(database),
+      sanitized: new SanitizeStore(database),
       onFull: (volume) => this.#disks.full(volume),
       ready: (machine, reconnects) => this.#disks.machines.ready(machine, reconnects ? "reconnect" : "login"),
       secretsFor: (machine) => this.#settings.secrets.get(machine),

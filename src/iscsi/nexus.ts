@@ -6,6 +6,7 @@ import type { Nexus as ScsiNexus } from "../scsi/reservations.ts";
 import { targetPortName } from "../scsi/reserve.ts";
 import type { LoginDone } from "./login.ts";
 import type { Nexus } from "./sessions.ts";
+import type { ServedVolumes } from "./units.ts";
 
 /** What a login makes of a session, absent in discovery. */
 export function nexusOf({ initiator, isid, machine }: LoginDone, portalTag: number): Nexus | undefined {
@@ -20,6 +21,14 @@ export function scsiNexus({ initiator, isid }: LoginDone, target: Iqn, portalTag
 /** Whether a session that was let in under `before` would be let in under `after` as it is. */
 export function keepsAccess(before: Machine, after: Machine, initiator: Iqn): boolean {
   return before.name === after.name && before.target === after.target && mayLogIn(after, initiator) && (before.chap || !after.chap);
+}
+
+/** The disks of a machine that are there, by their place in its configuration. */
+export function lunsOf(machine: Machine, volumes: ServedVolumes): readonly LunMapping[] {
+  return machine.disks.flatMap((name, lun) => {
+    const volume = volumes.get(name);
+    return volume === undefined ? [] : [{ lun, volume: volume.id, readOnly: volume.config.readOnly }];
+  });
 }
 
 export function sameLuns(a: readonly LunMapping[], b: readonly LunMapping[]): boolean {

@@ -11,7 +11,7 @@ import type { Portal } from "./discovery.ts";
 import { type Identity, type LoginDone, type LoginStep, NEW_LOGIN, refuse, step } from "./login.ts";
 import { LoginPace } from "./login-pace.ts";
 import { decodeLoginRequest, encodeLoginResponse, LOGIN_STATUS, type LoginRequest } from "./login-pdu.ts";
-import { closing, keepsAccess, nexusOf, type SessionFacts, sameLuns, scsiNexus } from "./nexus.ts";
+import { closing, keepsAccess, lunsOf, nexusOf, type SessionFacts, sameLuns, scsiNexus } from "./nexus.ts";
 import {
   ASYNC_EVENT,
   decodeTextRequest,
@@ -25,6 +25,7 @@ import {
 } from "./pdu.ts";
 import { Portals, type WantedPortals } from "./portals.ts";
 import type { ReservationStore } from "./reservation-store.ts";
+import type { SanitizeStore } from "./sanitize-store.ts";
 import { SessionTable } from "./sessions.ts";
 import { IDLE_TEXT, textStep } from "./text-exchange.ts";
 import { type ServedUnit, type ServedVolumes, Units, type Viewer } from "./units.ts";
@@ -39,6 +40,7 @@ export interface IscsiServerParts {
   readonly portals: WantedPortals;
   readonly volumes: ServedVolumes;
   readonly reservations: ReservationStore;
+  readonly sanitized: SanitizeStore;
   readonly secretsFor: (machine: MachineName) => ChapSecrets | undefined;
   readonly random: (octets: number) => Uint8Array;
   /** Resolves when the machine's disks are what this login shall see; absent: they always are. Must not reject. */
@@ -68,11 +70,13 @@ export class IscsiServer {
     this.#rack = parts.rack;
     this.#portals = new Portals(parts.dataPlane);
     this.#sessions = new SessionTable((connection, detail) => this.#end(connection, detail));
-    this.#units = new Units({ dataPlane: parts.dataPlane, store: parts.reservations, viewers: (volume) => this.#viewers(volume) });
+    const { dataPlane, reservations, sanitized } = parts;
+    this.#units = new Units({ dataPlane, store: reservations, sanitized, viewers: (volume) => this.#viewers(volume) });
   }
 
   /** Opens the portals; throws what the data plane throws. Returns them with the ports that they got. */
   listen(): readonly Portal[] {
+    this.#refreshAll();
     return this.#portals.listen(this.#parts.portals);
   }
 
@@ -113,7 +117,7 @@ export class IscsiServer {
         this.#parts.onFull?.(event.volume);
         break;
       case "volume-reset":
-        this.#reset(event.volume);
+        this.#units.reset(this.#parts.volumes.byId(event.volume));
         break;
       case "volume-mapped": {
         const { sharedBytes, elapsedMs } = event;
@@ -128,11 +132,6 @@ export class IscsiServer {
   #volumeEvent(id: VolumeId, event: (volume: VolumeName) => StateEvent): void {
     const volume = this.#parts.volumes.byId(id);
     if (volume !== undefined) this.#parts.emit(event(volume.name));
-  }
-
-  #reset(id: VolumeId): void {
-    const unit = this.#parts.volumes.byId(id);
-    if (unit !== undefined) this.#units.reset(unit);
   }
 
   #accepted(event: Extract<DataPlaneEvent, { type: "accepted" }>): void {
@@ -312,6 +311,11 @@ export class IscsiServer {
     for (const unit of this.#unitsOf(luns)) this.#units.refresh(unit);
   }
 
+  /** Whatever was to be done to disks when this service ended is gone on with, before anybody sees them. */
+  #refreshAll(): void {
+    for (const machine of this.#rack.machines) this.#granted(this.#lunsOf(machine));
+  }
+
   #unitsOf(luns: readonly LunMapping[]): readonly ServedUnit[] {
     return luns.flatMap(({ volume }) => this.#parts.volumes.byId(volume) ?? []);
   }
@@ -334,6 +338,7 @@ export class IscsiServer {
   applyRack(rack: Rack): void {
     this.#rack = rack;
     this.#units.forgetClosed((volume) => this.#parts.volumes.byId(volume) !== undefined);
+    this.#refreshAll();
     for (const connection of this.#connections.values()) {
       if (connection.phase.kind === "full-feature" && connection.phase.machine !== undefined) {
         this.#follow(connection.id, connection.phase, connection.phase.machine);
@@ -356,10 +361,7 @@ export class IscsiServer {
   }
 
   #lunsOf(machine: Machine): readonly LunMapping[] {
-    return machine.disks.flatMap((name, lun) => {
-      const volume = this.#parts.volumes.get(name);
-      return volume === undefined ? [] : [{ lun, volume: volume.id, readOnly: volume.config.readOnly }];
-    });
+    return lunsOf(machine, this.#parts.volumes);
   }
 
   /** A new boot begins, or a machine is taken out: drops all its sessions, and resolves when nothing of them is in flight. */

@@ -2,6 +2,7 @@ import type { VolumeName } from "../machine/identifiers.ts";
 import type { Audience, CommandResult, ConnectionId, DataPlane, VolumeId } from "../native/data-plane.ts";
 import { type Answer, checkCondition, encodeAnswer, good, STATUS } from "../scsi/answer.ts";
 import { execute } from "../scsi/commands.ts";
+import { NOTHING_COUNTED, type UnitCounters } from "../scsi/log.ts";
 import type { Command, CommandContext, LogicalUnit } from "../scsi/logical-unit.ts";
 import { withoutUnitReservation } from "../scsi/reservation-steps.ts";
 import { conflicts, deniedTo, type Nexus, type NexusId, NO_RESERVATIONS, nexusId, type Reservations } from "../scsi/reservations.ts";
@@ -18,6 +19,7 @@ import {
   unreadySense,
 } from "../scsi/unit-state.ts";
 import type { ReservationStore } from "./reservation-store.ts";
+import type { SanitizeStore } from "./sanitize-store.ts";
 import { copySegments, sanitizeMedium, tellLbaStatus } from "./unit-jobs.ts";
 
 /** A disk inside the data plane. */
@@ -46,6 +48,7 @@ export interface Viewer {
 export interface UnitsParts {
   readonly dataPlane: DataPlane;
   readonly store: ReservationStore;
+  readonly sanitized: SanitizeStore;
   readonly viewers: (volume: VolumeId) => Iterable<Viewer>;
 }
 
@@ -57,6 +60,7 @@ export interface UnitsParts {
 export class Units {
   readonly #plane: DataPlane;
   readonly #store: ReservationStore;
+  readonly #sanitizes: SanitizeStore;
   readonly #viewers: UnitsParts["viewers"];
   readonly #modes = new Map<VolumeId, ModeParameters>();
   readonly #media = new Map<VolumeId, MediumState>();
@@ -64,8 +68,9 @@ export class Units {
   /** By the disk's NAA identifier: it outlives its being closed and opened. */
   readonly #reservations: Map<string, Reservations>;
 
-  constructor({ dataPlane, store, viewers }: UnitsParts) {
+  constructor({ dataPlane, store, sanitized, viewers }: UnitsParts) {
     this.#plane = dataPlane;
+    this.#sanitizes = sanitized;
     this.#store = store;
     this.#viewers = viewers;
     this.#reservations = new Map(store.load());
@@ -74,12 +79,13 @@ export class Units {
   /** Carries out a command of a session; at once where it changes nothing. */
   run(
     command: Command,
-    context: Omit<CommandContext, "state" | "unit" | "units"> & JobContext & { readonly unit: ServedUnit | undefined },
+    context: Omit<CommandContext, "state" | "unit" | "units" | "counters"> & JobContext & { readonly unit: ServedUnit | undefined },
     connection: ConnectionId,
   ): CommandResult | Promise<CommandResult> {
     const { unit } = context;
     const state = unit === undefined ? NO_STATE : this.#stateOf(unit);
-    const { result, change, job } = execute(command, { ...context, state });
+    const counters = (): UnitCounters => this.#countersOf(unit);
+    const { result, change, job } = execute(command, { ...context, state, counters });
     if (unit === undefined) return result;
     if (job !== undefined) {
       return this.#work(unit, job, context).then((answer) => encodeAnswer(answer, state.mode.descriptorSense));
@@ -91,8 +97,14 @@ export class Units {
     );
   }
 
-  /** Sessions that see the unit came, or its file was opened anew: what reservations leave to whom is told to the data plane. */
+  /**
+   * Sessions that see the unit came, or its file was opened anew: what reservations leave to whom is told to the data plane, and what was
+   * being sanitized is sanitized again.
+   */
   refresh(unit: ServedUnit): void {
+    const sanitize = this.#media.has(unit.id) ? undefined : this.#sanitizes.get(nameOf(unit));
+    if (sanitize?.failed === true) void this.#setMedium(unit, { ...MEDIUM_PRESENT, sanitizeFailed: true }).catch(ignoreClosed);
+    else if (sanitize !== undefined) void this.#sanitize(unit, { kind: "sanitize", passes: sanitize.passes, immediate: true });
     const reservations = this.#reservationsOf(unit);
     if (reservations !== NO_RESERVATIONS) void this.#grant(unit, reservations).catch(ignoreClosed);
   }
@@ -106,7 +118,8 @@ export class Units {
   }
 
   /** A reset (SAM-5, 6.3.3): mode parameters are as they were, what RESERVE(6) took is free, and nobody prevents removal. */
-  reset(unit: ServedUnit): void {
+  reset(unit: ServedUnit | undefined): void {
+    if (unit === undefined) return;
     this.#release(unit);
     this.#allowRemoval(unit);
     if (this.#modes.has(unit.id)) void this.#setMode(unit, defaultMode(unit)).catch(ignoreClosed);
@@ -117,6 +130,13 @@ export class Units {
     for (const known of [this.#modes, this.#media, this.#copies]) {
       for (const volume of known.keys()) if (!isOpen(volume)) known.delete(volume);
     }
+  }
+
+  #countersOf(unit: ServedUnit | undefined): UnitCounters {
+    const counted = this.#plane.counters().volumes.find(({ volume }) => volume === unit?.id);
+    if (counted === undefined) return NOTHING_COUNTED;
+    const { readBytes, writeBytes, errors, readErrors } = counted;
+    return { readBytes, writeBytes, readErrors, writeErrors: errors - readErrors };
   }
 
   #stateOf(unit: ServedUnit): UnitState {
@@ -187,6 +207,9 @@ export class Units {
   async #setMedium(unit: ServedUnit, medium: MediumState): Promise<void> {
     const before = unreadySense(this.#mediumOf(unit));
     const after = unreadySense(medium);
+    if (this.#mediumOf(unit).sanitizeFailed && !medium.sanitizeFailed && medium.sanitizing === undefined) {
+      this.#sanitizes.forget(nameOf(unit));
+    }
     this.#media.set(unit.id, medium);
     if (before !== after) await this.#plane.updateVolume(unit.id, { notReady: after ?? null });
   }
@@ -231,19 +254,26 @@ export class Units {
     return need === "medium" || !(this.#modes.get(unit.id) ?? defaultMode(unit)).writeProtected;
   }
 
-  /** Once begun it goes on, whatever becomes of the session and of the command (SBC-3, 4.11.2). */
+  /** Once begun it goes on, whatever becomes of the session, of the command, and of this process (SBC-3, 4.11.2). */
   async #sanitize(unit: ServedUnit, job: SanitizeJob): Promise<Answer> {
-    await this.#setMedium(unit, { ...this.#mediumOf(unit), sanitizing: 0, sanitizeFailed: false });
+    try {
+      this.#sanitizes.save(nameOf(unit), { passes: job.passes, failed: false });
+    } catch {
+      return checkCondition(INTERNAL_TARGET_FAILURE);
+    }
+    await this.#setMedium(unit, { ...this.#mediumOf(unit), sanitizing: 0, sanitizeFailed: false }).catch(ignoreClosed);
     const progress = (done: number): void => void this.#media.set(unit.id, { ...this.#mediumOf(unit), sanitizing: done });
     const ended = sanitizeMedium(this.#plane, unit, job, progress).then(
-      () => this.#sanitized(unit, false),
-      () => this.#sanitized(unit, true),
+      () => this.#sanitized(unit, job, false),
+      (error: unknown) => (isClosed(error) ? checkCondition(SANITIZE_FAILED) : this.#sanitized(unit, job, true)),
     );
     return job.immediate ? good() : ended;
   }
 
-  async #sanitized(unit: ServedUnit, failed: boolean): Promise<Answer> {
+  async #sanitized(unit: ServedUnit, { passes }: SanitizeJob, failed: boolean): Promise<Answer> {
     const { sanitizing: _done, ...medium } = this.#mediumOf(unit);
+    if (failed) this.#sanitizes.save(nameOf(unit), { passes, failed });
+    else this.#sanitizes.forget(nameOf(unit));
     await this.#setMedium(unit, { ...medium, sanitizeFailed: failed }).catch(ignoreClosed);
     return failed ? checkCondition(SANITIZE_FAILED) : good();
   }
@@ -273,5 +303,10 @@ function nameOf(unit: LogicalUnit): string {
 
 /** The unit was closed meanwhile, and with it whom it keeps out; anything else is a programming error. */
 function ignoreClosed(error: unknown): void {
-  if ((error as NodeJS.ErrnoException).code !== "ENOENT" && (error as NodeJS.ErrnoException).code !== "EBADF") throw error;
+  if (!isClosed(error)) throw error;
+}
+
+function isClosed(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === "ENOENT" || code === "ENODEV" || code === "EBADF" || code === "ECANCELED";
 }

@@ -191,6 +191,8 @@ export interface IoCounters {
   readonly writeBytes: number;
   readonly flushOps: number;
   readonly errors: number;
+  /** Those of them that were READs. */
+  readonly readErrors: number;
   /** Commands that have begun and are not answered. */
   readonly queueDepth: number;
   readonly readLatency?: Latency;

@@ -1,10 +1,10 @@
 import type { CommandResult } from "../native/data-plane.ts";
 import { ByteReader } from "../wire/reader.ts";
-import { ByteWriter } from "../wire/writer.ts";
 import { type Answer, checkCondition, encodeAnswer, good, RESERVATION_CONFLICT } from "./answer.ts";
 import { readCapacity10, readCapacity16 } from "./capacity.ts";
 import { extendedCopy, receiveCopyResults } from "./copy.ts";
 import { inquiry } from "./inquiry.ts";
+import { logSense } from "./log.ts";
 import type { Command, CommandContext, LogicalUnit } from "./logical-unit.ts";
 import { modeSelect, modeSense } from "./mode.ts";
 import { findOpcode, hasServiceActions, type Opcode, opcodesOf, usageOctets } from "./opcodes.ts";
@@ -162,33 +162,5 @@ function requestSense({ cdb }: Command, { unit }: CommandContext): Answer {
   const allocationLength = reader.u8();
   const sense = unit === undefined ? UNIT_NOT_SUPPORTED : NO_SENSE;
   const data = descriptor ? descriptorSense(sense) : fixedSense(sense);
-  return good(data.subarray(0, allocationLength));
-}
-
-/*
- * SPC-4, 6.8 LOG SENSE
- *
- *  0  0x4d     1  SP (bit 0)     2  PC (bits 7 and 6), page code     3  subpage code     5  parameter pointer (2)     7  allocation length (2)
- *
- * Pages: 00h, the list of pages; 00h/FFh, the list of pages and subpages.
- */
-function logSense({ cdb }: Command): Answer {
-  const reader = new ByteReader(cdb);
-  reader.skip(1);
-  if ((reader.u8() & 1) !== 0) return checkCondition(invalidField(1, 0));
-  const page = reader.u8() & 0x3f;
-  const subpage = reader.u8();
-  reader.skip(1);
-  if (page !== 0) return checkCondition(invalidField(2, 5));
-  if (subpage !== 0 && subpage !== 0xff) return checkCondition(invalidField(3));
-  if (reader.u16() !== 0) return checkCondition(invalidField(5));
-  const allocationLength = reader.u16();
-  const list = subpage === 0 ? Uint8Array.of(0x00) : Uint8Array.of(0x00, 0x00, 0x00, 0xff);
-  const data = new ByteWriter(8)
-    .u8(subpage === 0 ? 0x00 : 0x40)
-    .u8(subpage)
-    .u16(list.length)
-    .bytes(list)
-    .finish();
   return good(data.subarray(0, allocationLength));
 }

@@ -1,4 +1,5 @@
 import type { VolumeConfig } from "../machine/config.ts";
+import type { UnitCounters } from "./log.ts";
 import type { Nexus } from "./reservations.ts";
 import type { UnitState } from "./unit-state.ts";
 
@@ -35,6 +36,7 @@ export interface CommandContext {
   readonly portalTag: number;
   /** Of all portals. */
   readonly portalTags: readonly number[];
+  readonly counters: () => UnitCounters;
 }
 
 /** A command with everything that came with it. */

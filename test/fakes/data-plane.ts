@@ -203,6 +203,7 @@ export class FakeDataPlane implements DataPlane {
         writeBytes: 0,
         flushOps: 0,
         errors: 0,
+        readErrors: 0,
         queueDepth: 0,
       })),
     };

@@ -4,6 +4,7 @@ import { FREE_FAILURES, LONGEST_DELAY_MS, MAX_HELD_REFUSALS } from "../../src/is
 import { LOGIN_STATUS } from "../../src/iscsi/login-pdu.ts";
 import { decodeTextResponse, encodeTextRequest, NO_TAG, OPCODE, opcodeOf } from "../../src/iscsi/pdu.ts";
 import { ReservationStore } from "../../src/iscsi/reservation-store.ts";
+import { SanitizeStore } from "../../src/iscsi/sanitize-store.ts";
 import { IscsiServer, MAX_PENDING_LOGINS } from "../../src/iscsi/server.ts";
 import { encodeText, type TextPairs } from "../../src/iscsi/text.ts";
 import type { ServedVolume } from "../../src/iscsi/units.ts";
@@ -41,6 +42,7 @@ class Bench {
         byId: (id) => [...this.volumes.values()].find((volume) => volume.id === id),
       },
       reservations: new ReservationStore(new DatabaseSync(":memory:")),
+      sanitized: new SanitizeStore(new DatabaseSync(":memory:")),
       onFull: (volume) => void this.full.push(volume),
       secretsFor: () => undefined,
       random: (octets) => new Uint8Array(octets),

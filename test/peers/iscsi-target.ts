@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { ReservationStore } from "../../src/iscsi/reservation-store.ts";
+import { SanitizeStore } from "../../src/iscsi/sanitize-store.ts";
 import { IscsiServer } from "../../src/iscsi/server.ts";
 import type { VolumeConfig } from "../../src/machine/config.ts";
 import { type MachineName, parseIpv4, parseVolumeName, type VolumeName } from "../../src/machine/identifiers.ts";
@@ -69,6 +70,7 @@ export class PeerTarget {
       portals: ["127.0.0.1", "127.0.0.2"].map((address) => ({ address: parseIpv4(address), port: 0 })),
       volumes: this.#volumes,
       reservations: new ReservationStore(this.#database),
+      sanitized: new SanitizeStore(this.#database),
       secretsFor: (name: MachineName) => secrets.get(name),
       random: randomBytes,
       emit,

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { execute } from "../../src/scsi/commands.ts";
+import type { UnitCounters } from "../../src/scsi/log.ts";
 import { fixedSense, invalidField } from "../../src/scsi/sense.ts";
 import { CONTEXT, dataOf, run, senseOf, UNIT, unitWith } from "./support.ts";
 
@@ -121,7 +122,18 @@ describe("small commands", () => {
   });
 
   it("lists the log pages and subpages", () => {
-    expect(Buffer.from(dataOf("4d 00 00 ff 00 00 00 00 ff")).toString("hex")).toBe("40ff0004000000ff");
+    expect(Buffer.from(dataOf("4d 00 00 ff 00 00 00 00 ff")).toString("hex")).toBe("40ff0008000000ff02000300");
+  });
+
+  it("tells in log pages what was read and written, and what could not be", () => {
+    const counters = (): UnitCounters => ({ readBytes: 0x1234, writeBytes: 0x56, readErrors: 7, writeErrors: 8 });
+    const page = (cdb: string): string => Buffer.from(dataOf(cdb, { counters })).toString("hex");
+    expect(page("4d 00 43 00 00 00 00 00 ff")).toBe("03000018 000500080000000000001234 000600080000000000000007".replaceAll(" ", ""));
+    expect(page("4d 00 42 00 00 00 06 00 ff")).toBe("0200000c 000600080000000000000008".replaceAll(" ", ""));
+    expect(page("4d 00 c2 00 00 00 06 00 ff")).toBe("0200000c 000600080000000000000000".replaceAll(" ", ""));
+    expect(page("4d 00 02 00 00 00 06 00 ff")).toBe("0200000c 00060008ffffffffffffffff".replaceAll(" ", ""));
+    expect(senseOf(run("4d 00 42 00 00 00 07 00 ff", { counters }))).toBe("5/24/00 cdb 5");
+    expect(senseOf(run("4d 00 42 ff 00 00 00 00 ff", { counters }))).toBe("5/24/00 cdb 3");
   });
 
   it("answers for portals that are alike, each its own group", () => {

@@ -1,5 +1,6 @@
 import type { CommandResult } from "../../src/native/data-plane.ts";
 import { execute } from "../../src/scsi/commands.ts";
+import { NOTHING_COUNTED } from "../../src/scsi/log.ts";
 import type { CommandContext, LogicalUnit } from "../../src/scsi/logical-unit.ts";
 import type { Nexus } from "../../src/scsi/reservations.ts";
 import { targetPortName } from "../../src/scsi/reserve.ts";
@@ -36,6 +37,7 @@ export const CONTEXT: CommandContext = {
   state: initialState(UNIT),
   nexus: nexusOf("uqbar"),
   units: [],
+  counters: () => NOTHING_COUNTED,
 };
 
 /** The nexus of a machine's first session through a portal. */

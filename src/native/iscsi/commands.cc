@@ -311,8 +311,10 @@ void Session::book(Task& task, Booked what, uint64_t bytes) {
 
 void Session::bookError(Task& task) {
   if (!task.view) return;
-  task.view->stats->errors.add(1);
-  host_.account().errors.add(1);
+  for (IoStats* stats : {task.view->stats, &host_.account()}) {
+    stats->errors.add(1);
+    if (task.kind == CommandKind::read) stats->readErrors.add(1);
+  }
 }
 
 /// The task is answered or aborted: its tag is free again.

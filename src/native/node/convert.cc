@@ -55,6 +55,7 @@ Napi::Object fromIo(Napi::Env env, const IoCount& count) {
   row.Set("writeBytes", fromCounter(env, count.writeBytes));
   row.Set("flushOps", fromCounter(env, count.flushOps));
   row.Set("errors", fromCounter(env, count.errors));
+  row.Set("readErrors", fromCounter(env, count.readErrors));
   row.Set("queueDepth", fromCounter(env, count.queueDepth));
   // Arrays are the dear part, and most disks never get a flush: only what happened is told of.
   constexpr const char* kNames[kBooked] = {"readLatency", "writeLatency", "flushLatency"};

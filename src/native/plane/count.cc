@@ -14,6 +14,7 @@ IoCount sum(const std::vector<IoStats>& threads) {
     out.writeBytes += stats.writeBytes.get();
     out.flushOps += stats.flushOps.get();
     out.errors += stats.errors.get();
+    out.readErrors += stats.readErrors.get();
     // In this order: a command that ends in between must not make the depth negative.
     const uint64_t ended = stats.ended.get();
     out.queueDepth += stats.begun.get() - ended;

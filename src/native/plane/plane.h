@@ -30,7 +30,8 @@ struct LatencyCount {
 
 /// The sum of what the threads counted.
 struct IoCount {
-  uint64_t readOps = 0, readBytes = 0, borrowedBytes = 0, writeOps = 0, writeBytes = 0, flushOps = 0, errors = 0, queueDepth = 0;
+  uint64_t readOps = 0, readBytes = 0, borrowedBytes = 0, writeOps = 0, writeBytes = 0, flushOps = 0, errors = 0, readErrors = 0,
+           queueDepth = 0;
   std::array<LatencyCount, kBooked> latencies;
 };
 

@@ -48,7 +48,7 @@ class Latencies {
 };
 
 struct alignas(64) IoStats {
-  Counter readOps, readBytes, borrowedBytes, writeOps, writeBytes, flushOps, errors;
+  Counter readOps, readBytes, borrowedBytes, writeOps, writeBytes, flushOps, errors, readErrors;
   /// Commands that were begun, and those of them that are over: what lies between is the queue.
   Counter begun, ended;
   std::array<Latencies, kBooked> latencies;
