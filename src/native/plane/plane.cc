@@ -287,6 +287,7 @@ void Plane::stop(bool hurry) {
 void Plane::join() {
   for (const auto& worker : workers_) worker->join();
   maps_.stop();
+  aside_.stop();
 }
 
 }  // namespace rackboot

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "events.h"
+#include "plane/aside.h"
 #include "plane/map-builder.h"
 #include "plane/worker.h"
 
@@ -110,6 +111,7 @@ class Plane {
   uint32_t locks() const { return locks_.load(); }
   bool beginLock();
   void endLock() { locks_.fetch_sub(1); }
+  void aside(std::function<void()> work) { aside_.post(std::move(work)); }
 
  private:
   void broadcast(const Message& message);
@@ -128,6 +130,7 @@ class Plane {
   std::map<FileId, std::weak_ptr<SharedBlocks>> blocks_;
   std::map<std::string, std::shared_ptr<Account>> accounts_;
   MapBuilder maps_;
+  Aside aside_;
   std::atomic<uint32_t> locks_{0};
   std::atomic<bool> stopping_{false};
 };

@@ -8,6 +8,14 @@ namespace rackboot {
 namespace {
 
 constexpr uint32_t kChunkBytes = 1 << 20;
+/// File systems share whole blocks of theirs, which are seldom larger than this; and less than a few of them is copied as fast.
+constexpr uint64_t kCloneUnit = 4096;
+constexpr uint64_t kLeastClone = 64 * 1024;
+
+/// What says that the copy is really without room, or lost; anything else is a file system's way to say that it cannot share.
+bool endsCopy(int error) {
+  return error == ENOSPC || error == EDQUOT || error == EIO || error == kVolumeFailed || error == kVolumeClosed;
+}
 
 }  // namespace
 
@@ -24,6 +32,7 @@ RangeWork::RangeWork(Worker& worker, const RangeJob& job, Done done)
   request_.io = &worker_.volumes();
   request_.owner = this;
   if (job_.source != 0 || !job_.pattern.empty()) method_ = IoKind::write;
+  clones_ = job_.source != 0 && to_ && from_ && to_->volume->spec.thin;
   if (method_ == IoKind::punch && to_ && !to_->volume->spec.thin) method_ = IoKind::zero;
 }
 
@@ -41,16 +50,36 @@ void RangeWork::prepare() {
   request_.done = 0;
   request_.error = 0;
   request_.durable = false;
+  if (clones_ && !fetched_ && prepareClone()) return;
   const bool fetches = job_.source != 0 && !fetched_;
   request_.kind = fetches ? IoKind::read : method_;
   request_.view = (fetches ? from_ : to_).get();
   request_.offset = (fetches ? job_.sourceOffset : job_.offset) + at_;
   const bool moves = method_ == IoKind::write;
-  request_.length = static_cast<uint32_t>(std::min<uint64_t>(job_.length - at_, moves ? kChunkBytes : kRangeWorkBytes));
+  const uint64_t left = (clones_ ? copyUntil_ : job_.length) - at_;
+  request_.length = static_cast<uint32_t>(std::min<uint64_t>(left, moves ? kChunkBytes : kRangeWorkBytes));
   if (!moves) return;
   if (chunk_.empty()) chunk_.resize(kChunkBytes);
   request_.data = chunk_.data();
   if (job_.source == 0) fillPattern(request_.length);
+}
+
+/// Whole blocks in the middle of the range, where both files have their bounds in the same places. False: what comes first is copied,
+/// up to `copyUntil_`.
+bool RangeWork::prepareClone() {
+  const uint64_t to = job_.offset + at_, from = job_.sourceOffset + at_;
+  const uint64_t head = (kCloneUnit - to % kCloneUnit) % kCloneUnit;
+  const uint64_t left = job_.length - at_;
+  clones_ = to % kCloneUnit == from % kCloneUnit && left >= head + kLeastClone;
+  copyUntil_ = at_ + head;
+  if (!clones_ || head > 0) return false;
+  request_.kind = IoKind::clone;
+  request_.view = to_.get();
+  request_.offset = to;
+  request_.from = from_.get();
+  request_.sourceOffset = from;
+  request_.length = static_cast<uint32_t>(left - left % kCloneUnit);
+  return true;
 }
 
 void RangeWork::fillPattern(uint32_t length) {
@@ -71,6 +100,10 @@ bool RangeWork::settled() {
   if (clears && request_.error == EOPNOTSUPP) {
     // The file system knows no such way: the next one, in the end by writing.
     method_ = method_ == IoKind::punch ? IoKind::zero : IoKind::write;
+    return true;
+  }
+  if (request_.kind == IoKind::clone && request_.error != 0 && !endsCopy(request_.error)) {
+    clones_ = false;
     return true;
   }
   if (request_.error != 0) {

@@ -13,7 +13,8 @@ namespace rackboot {
 constexpr uint64_t kRangeWorkBytes = 64 << 20;
 
 /// A range and what becomes of it. With a source volume it is copied; otherwise `pattern` is repeated over it, counted from the
-/// volume's first octet; without either it reads as zeroes and its storage is given back where the volume is thin.
+/// volume's first octet; without either it reads as zeroes and its storage is given back where the volume is thin. A copy to a thin volume
+/// shares the blocks of the source where the file system can; another one has storage of its own, as was promised for it.
 struct RangeJob {
   VolumeId volume = 0;
   uint64_t offset = 0;
@@ -34,6 +35,7 @@ class RangeWork final : public IoOwner {
   RangeWork(Worker& worker, const RangeJob& job, Done done);
   void next();
   void prepare();
+  bool prepareClone();
   void prepareFill();
   bool settled();
   void fillPattern(uint32_t length);
@@ -45,9 +47,11 @@ class RangeWork final : public IoOwner {
   VolumeViewRef to_;
   VolumeViewRef from_;
   std::vector<uint8_t> chunk_;
-  IoRequest request_;
+  CloneRequest request_;
   IoKind method_ = IoKind::punch;
-  uint64_t at_ = 0;  // octets done
+  bool clones_ = false;
+  uint64_t copyUntil_ = 0;  // octets
+  uint64_t at_ = 0;         // octets done
   bool fetched_ = false;
 };
 

@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/uio.h>
 
 #include <cassert>
@@ -49,7 +51,7 @@ bool VolumeIo::submit(IoRequest& request) {
 }
 
 constexpr bool changes(IoKind kind) {
-  return kind == IoKind::write || kind == IoKind::punch || kind == IoKind::zero;
+  return kind == IoKind::write || kind == IoKind::punch || kind == IoKind::zero || kind == IoKind::clone;
 }
 
 bool VolumeIo::start(IoRequest& request) {
@@ -96,7 +98,24 @@ SharedBlocks::Source VolumeIo::source(IoRequest& request) const {
   return from;
 }
 
+/// FICLONERANGE waits for what is dirty of both files, and no ring carries it.
+void VolumeIo::clone(CloneRequest& request) {
+  VolumeView& from = *request.from;
+  const bool usable = !from.closed && !from.volume->failed.load(std::memory_order_relaxed);
+  ++from.inFlight;  // its file stays open
+  const int to = request.view->volume->fd;
+  const file_clone_range range{usable ? from.volume->fd : -1, request.sourceOffset, request.length, request.offset};
+  threads_.aside([&threads = threads_, home = thread_, &request, to, range] {
+    const int result = ioctl(to, FICLONERANGE, &range) == 0 ? 0 : -errno;
+    threads.on(home, [&request, result](VolumeIo& there) {
+      there.settle(*request.from);
+      there.rangeDone(request, result);
+    });
+  });
+}
+
 void VolumeIo::queue(IoRequest& request) {
+  if (request.kind == IoKind::clone) return clone(static_cast<CloneRequest&>(request));
   io_uring_sqe* sqe = ring_.entry(&request);
   const Volume& volume = *request.view->volume;
   uint8_t* data = request.data + request.done;

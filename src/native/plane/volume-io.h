@@ -19,6 +19,8 @@ class Threads {
   using VolumeMessage = std::function<void(VolumeIo&)>;
   virtual void on(uint32_t thread, VolumeMessage message) = 0;
   virtual void everywhere(VolumeMessage message) = 0;
+  /// On a thread that may wait.
+  virtual void aside(std::function<void()> work) = 0;
   /// False: the plane stops. Otherwise no thread ends before endLock().
   virtual bool beginLock() = 0;
   virtual void endLock() = 0;
@@ -59,6 +61,7 @@ class VolumeIo final : public BlockIo {
   SharedBlocks::Source source(IoRequest& request) const;
   bool advance(IoRequest& request, int64_t result);
   void queue(IoRequest& request);
+  void clone(CloneRequest& request);
   bool flush(IoRequest& request);
   void rangeDone(IoRequest& request, int result);
   void flushDone(IoRequest& leader, int result);

@@ -221,6 +221,10 @@ void Worker::everywhere(VolumeMessage message) {
   }
 }
 
+void Worker::aside(std::function<void()> work) {
+  plane_.aside(std::move(work));
+}
+
 bool Worker::beginLock() {
   return plane_.beginLock();
 }

@@ -85,6 +85,7 @@ class Worker final : private Threads {
  private:
   void on(uint32_t thread, VolumeMessage message) override;
   void everywhere(VolumeMessage message) override;
+  void aside(std::function<void()> work) override;
   bool beginLock() override;
   void endLock() override;
 

@@ -15,6 +15,7 @@ enum class IoKind : uint8_t {
   flush,
   punch,     // gives storage back; the range reads as zeroes
   zero,      // the range reads as zeroes and keeps, or gets, its storage
+  clone,     // of a CloneRequest: the range shares the blocks of another file from then on, which is as good as a copy
   prefetch,  // a hint; never fails
   lock,      // done when nothing else of the volume is in flight on any thread; until unlock() only `exclusive` requests go
 };
@@ -66,6 +67,12 @@ struct IoRequest : Completion {
   IoRequest* nextHeld = nullptr;
 
   void completed(int result, bool) override { io->completed(*this, result); }
+};
+
+/// Where the blocks come from. A file system that cannot share them, or not these, answers with an errno, and nothing has happened.
+struct CloneRequest : IoRequest {
+  VolumeView* from = nullptr;
+  uint64_t sourceOffset = 0;
 };
 
 }  // namespace rackboot
