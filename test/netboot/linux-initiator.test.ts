@@ -20,6 +20,9 @@ const INITIATOR = "iqn.1994-05.com.redhat:uqbar";
 const SECOND_INITIATOR = "iqn.1994-05.com.redhat:second";
 const SECRETS = { user: "uqbar", secret: "tlon-orbis-tertius", mutual: { user: "rack", secret: "hlor-u-fang-axaxaxas" } };
 const DISK = "/dev/mapper/mpatha";
+/** How long fio writes and checks while paths go and come; test/long asks for more. */
+const FIO_SECONDS = Number(process.env["RACKBOOT_FIO_SECONDS"] ?? 60);
+const SECONDS_PER_DROP = 15;
 
 const directory = join(import.meta.dirname, "..", "..", "build", "netboot-linux-initiator");
 const resources = new Resources();
@@ -130,6 +133,8 @@ test("sg3-utils understand everything that the disk tells of itself", async () =
   for (const name of ["Compare and write", "Write same(16)", "Unmap", "Persistent reserve out", "Synchronize cache(10)"]) {
     expect(opcodes).toContain(name);
   }
+  expect(await uqbar.run(`sg_opcodes --rctd --opcode=0x93 ${disk}`)).toMatch(/recommended timeout: 30 seconds/i);
+  expect(await uqbar.run(`sg_logs --page=0x3 ${disk}`)).toMatch(/Read error counter page[\s\S]*Total bytes processed = [1-9]/);
   expect(await uqbar.run(`sg_luns ${disk}`)).toContain("Lun list length = 8");
   await uqbar.run(`blkdiscard ${DISK} && dd if=/dev/urandom of=${DISK} bs=1M count=1 seek=1 oflag=direct`);
   const status = await uqbar.run(`sg_get_lba_status --maxlen=1024 --lba=0 ${disk}`);
@@ -139,17 +144,17 @@ test("sg3-utils understand everything that the disk tells of itself", async () =
 test("loses nothing while one path is cut, comes back, and sessions are dropped, with every block checked", async () => {
   const fio =
     "fio --name=paths --filename=/dev/mapper/mpatha --direct=1 --ioengine=libaio --iodepth=8 --rw=randwrite --bs=4k-64k --bs_unaligned=0";
-  const verify = "--size=64M --time_based --runtime=60 --verify=crc32c --verify_backlog=64 --verify_fatal=1 --output=/tmp/fio";
+  const verify = `--size=64M --time_based --runtime=${FIO_SECONDS} --verify=crc32c --verify_backlog=64 --verify_fatal=1 --output=/tmp/fio`;
   await uqbar.run(`(${fio} ${verify}; echo $? >/tmp/fio.code) >/dev/null 2>&1 &`);
   await uqbar.cable(1, false);
   await uqbar.until("multipath -ll | grep -q 'failed faulty'");
   await uqbar.cable(1, true);
   await uqbar.until(usable(2));
-  for (let drop = 0; drop < 4; drop++) {
+  for (let drop = 0; drop < FIO_SECONDS / SECONDS_PER_DROP; drop++) {
     await uqbar.run(`ss -K dst ${PORTALS[drop % 2] ?? ""} dport = 3260`);
     await uqbar.until(usable(2));
   }
-  await uqbar.until("test -s /tmp/fio.code", 300_000);
+  await uqbar.until("test -s /tmp/fio.code", (FIO_SECONDS + 240) * 1000);
   const report = await uqbar.run("cat /tmp/fio.code /tmp/fio");
   expect(report).toMatch(/^0\n/);
   expect(report).toMatch(/err= 0/);
@@ -200,7 +205,15 @@ test("keeps to the reservations of another initiator", async () => {
   expect(keys).toContain("0xb");
   expect(keys).not.toContain("0xa");
   expect((await write(first)).output).toMatch(/reservation conflict|unit attention/i);
-  await uqbar.run(`sg_persist --out --clear --param-rk=0xb ${second}`);
+
+  // And the other way round, with what the preempted one has under way aborted.
+  await uqbar.try(`sg_turs ${first}`);
+  await uqbar.run(`sg_persist --out --register-ignore --param-sark=0xa ${first}`);
+  await uqbar.run(`sg_persist --out --preempt-abort --param-rk=0xa --param-sark=0xb --prout-type=1 ${first}`);
+  expect(await uqbar.run(`sg_persist --in --read-full-status ${first}`)).toMatch(/Key=0xa[\s\S]*Reservation holder/);
+  expect((await write(first)).code).toBe(0);
+  expect((await write(second)).output).toMatch(/reservation conflict|unit attention/i);
+  await uqbar.run(`sg_persist --out --clear --param-rk=0xa ${first}`);
 });
 
 test("logs out of every session in good order", async () => {
