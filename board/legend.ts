@@ -6,7 +6,7 @@ const COLOURS: Readonly<Record<string, string>> = { green: "#2da44e", blue: "#2f
 const STRIP_MS = 5000;
 const STRIP = { x: 176, width: 250, height: 12 } as const;
 const ROW = 24;
-const WIDTH = 860;
+const WIDTH = 900;
 const TEXT_X = 446;
 /** From the middle of a line to what its letters stand on; not every viewer knows dominant-baseline. */
 const BASELINE = 5;

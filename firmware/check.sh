@@ -18,9 +18,11 @@ for defconfig in "$here"/configs/*_defconfig; do
   if "$here/dropped.sh" "$defconfig" "$output/.config"; then echo "$name loads, no symbol is dropped"; else status=1; fi
 done
 
+# check-package wants a module that Debian has for its own Python; another one may stand before it in the path.
+/usr/bin/python3 -c 'import magic' 2>/dev/null || { echo "check: python3-magic is missing: apt-get install python3-magic" >&2; exit 1; }
 # The overlay's init scripts are ours, not Buildroot's: they start no daemon of a package, so the rules of those do not fit.
 mapfile -t files < <(cd "$top" && git ls-files -- firmware/{Config.in,external.mk,configs,package,patches,board} | sed "s#^#$top/#")
-if "$buildroot/utils/check-package" --br2-external "${files[@]}"; then echo "check-package is content"; else status=1; fi
+if /usr/bin/python3 "$buildroot/utils/check-package" --br2-external "${files[@]}"; then echo "check-package is content"; else status=1; fi
 ((status == 0)) || exit $status
 
 [[ ${2:-} == --quick ]] && exit

@@ -23,7 +23,7 @@ packages() { npm ls --omit=dev --all --parseable 2>/dev/null | sed -n "s#^$top/#
 packages | while read -r folder; do
   find "$folder" -mindepth 1 -maxdepth 1 -type d \( -name node_modules -o -name test -o -name tests -o -name docs -o -name example -o -name examples \
     -o -name benchmark -o -name benchmarks \) -prune -o \( -type f -o -type d \) -print | while read -r entry; do find "$entry" -type f -print0; done
-done | grep -zvE '\.(md|markdown|map|d\.ts|d\.mts|d\.cts|o)$|/prebuilds/(android|darwin|win32|linux-x64|linux-arm/|[^/]*/.*musl)|^node_modules/epoll/build/|/bindings-cpp/src/' | files
+done | grep -zvE '\.(md|markdown|map|ts|mts|cts|o)$|/prebuilds/(android|darwin|win32|linux-x64|linux-arm/|[^/]*/.*musl)|^node_modules/epoll/build/|/bindings-cpp/src/' | files
 
 for headers in node-addon-api node-api-headers nan; do
   (cd node_modules && find "$headers" -type f -name '*.h' -print0 | cpio --quiet -0pdm "$out/build-headers")

@@ -14,6 +14,7 @@ import { systemOperations } from "./control/system-operations.ts";
 import { updateOperations } from "./control/update-operations.ts";
 import { packageVersion } from "./control/version.ts";
 import { volumeOperations } from "./control/volume-operations.ts";
+import { FirstAnswers } from "./first-answers.ts";
 import { LiveConfig } from "./live-config.ts";
 import { readLastGood, readStartingConfig, type StartingConfig } from "./machine/config-fallback.ts";
 import { watchFile } from "./machine/config-watcher.ts";
@@ -67,6 +68,7 @@ export async function runDaemon(starting: StartingConfig, options: DaemonOptions
   }
 }
 
+const TAKE_ANSWERS_EVERY_MS = 10_000;
 const LOOK_FOR_DISK_EVERY_MS = 2_000;
 const DATA_DISK_IS_THERE = "the data disk is there, beginning anew with it";
 
@@ -142,7 +144,7 @@ class Daemon {
       await this.#listen(control);
       live.begin();
       this.#store.emit({ type: "daemon.ready" });
-      return await this.#untilStopped(live, missing === undefined ? undefined : path);
+      return await this.#untilStopped(appliance, live, missing === undefined ? undefined : path);
     } finally {
       process.off("SIGHUP", hangUp);
       await control.close();
@@ -163,13 +165,14 @@ class Daemon {
   }
 
   /** `awaited` is the folder of a data disk that is missing. Resolves with true when it is there. */
-  async #untilStopped(live: LiveConfig, awaited: string | undefined): Promise<boolean> {
+  async #untilStopped(appliance: Appliance, live: LiveConfig, awaited: string | undefined): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<string>();
     const stop = (signal: string): void => resolve(signal);
     const look = (): void => {
       if (awaited !== undefined && whyMissing(awaited) === undefined) resolve(DATA_DISK_IS_THERE);
     };
     const timer = awaited === undefined ? undefined : setInterval(look, LOOK_FOR_DISK_EVERY_MS);
+    const endAnswers = this.#takeAnswers(appliance, live, awaited !== undefined);
     const changed = (): void => live.reload(false);
     const unwatch = [watchFile(this.#starting.reading.file, changed), this.#followSecrets(live, changed)];
     // The file may have changed since it was read.
@@ -178,12 +181,28 @@ class Daemon {
     process.on("SIGINT", stop);
     const reason = await promise;
     clearInterval(timer);
+    endAnswers();
     process.off("SIGTERM", stop);
     process.off("SIGINT", stop);
     for (const end of unwatch) end();
     this.#store.emit({ type: "daemon.stopping", reason });
     await live.idle();
     return reason === DATA_DISK_IS_THERE;
+  }
+
+  /** What the file answers of a new appliance's questions, now and when it says something new; a disk may come later. Returns the way out. */
+  #takeAnswers({ system }: Appliance, live: LiveConfig, isDiskMissing: boolean): () => void {
+    if (system === undefined) return () => undefined;
+    const answers = new FirstAnswers({
+      system,
+      setup: () => live.inForce.config.setup,
+      edit: (edit) => live.edit(edit),
+      tell: (sentence) => this.#logger.warn(sentence),
+    });
+    const take = (): void => void answers.take(isDiskMissing);
+    take();
+    const timer = setInterval(take, TAKE_ANSWERS_EVERY_MS);
+    return () => clearInterval(timer);
   }
 
   /** The file of CHAP secrets, whichever the configuration names. Returns the way out. */

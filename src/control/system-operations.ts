@@ -1,5 +1,6 @@
 import { Readable } from "node:stream";
 import { z } from "zod";
+import { MAX_PASSWORD_CHARACTERS, MIN_PASSWORD_CHARACTERS } from "../machine/config.ts";
 import type { CopyProgress } from "../machine/volume.ts";
 import { ControlError } from "./errors.ts";
 import { call, download, type Operations, stream } from "./operation.ts";
@@ -86,9 +87,6 @@ export interface System {
   whileCardWritable<T>(work: () => T): T;
 }
 
-/** Longer ones are no password any more. */
-const MAX_PASSWORD_CHARACTERS = 256;
-export const MIN_PASSWORD_CHARACTERS = 8;
 const MAX_TIME_SERVERS = 4;
 export const MAX_LOG_LINES = 10_000;
 /** The year 9999. */

@@ -51,6 +51,7 @@ export function buildConfig(
       portals: iscsi.portals ?? [file.network.address],
       ...(iscsi.secrets !== undefined && { secrets: absolute(iscsi.secrets) }),
     },
+    setup: file.setup,
     storage: { path: absolute(file.storage.path ?? storage) },
     volumes,
     machines,

@@ -1,5 +1,16 @@
 import { z } from "zod";
-import type { DhcpConfig, HttpConfig, IscsiConfig, NetworkConfig, TftpConfig, VolumeConfig, VolumeSource } from "./config.ts";
+import {
+  type DhcpConfig,
+  type HttpConfig,
+  type IscsiConfig,
+  MAX_PASSWORD_CHARACTERS,
+  MIN_PASSWORD_CHARACTERS,
+  type NetworkConfig,
+  type SetupConfig,
+  type TftpConfig,
+  type VolumeConfig,
+  type VolumeSource,
+} from "./config.ts";
 import * as value from "./config-values.ts";
 import type { Ipv4, Iqn, Mac, VolumeName } from "./identifiers.ts";
 import type { BootSource } from "./machine.ts";
@@ -19,6 +30,7 @@ export interface RackbootFile {
   readonly machines: Readonly<Record<string, MachineEntry>>;
   /** Checked here, and copied from the text of the file. */
   readonly profiles: Readonly<Record<string, unknown>>;
+  readonly setup: SetupConfig;
 }
 
 export interface MachineEntry {
@@ -156,6 +168,26 @@ const storage = z.strictObject(
   { error: "a mapping" },
 );
 
+const PASSWORD_ALLOWED = `${MIN_PASSWORD_CHARACTERS} to ${MAX_PASSWORD_CHARACTERS} characters, in quotes`;
+
+const setup = z
+  .strictObject(
+    {
+      password: z
+        .string({ error: PASSWORD_ALLOWED })
+        .min(MIN_PASSWORD_CHARACTERS, { error: PASSWORD_ALLOWED })
+        .max(MAX_PASSWORD_CHARACTERS, { error: PASSWORD_ALLOWED })
+        .exactOptional()
+        .describe("The appliance's first password. It is taken while there is none, and then removed from this file."),
+      "data-disk": value
+        .line("a disk's serial number", 1, 64)
+        .exactOptional()
+        .describe("Serial number of a disk of the appliance: if nothing is on it, it is made the data disk while there is none."),
+    },
+    { error: "a mapping with password, data-disk" },
+  )
+  .transform(({ "data-disk": dataDisk, ...rest }): SetupConfig => ({ ...rest, ...(dataDisk !== undefined && { dataDisk }) }));
+
 const VOLUME_ALLOWED = "exactly one of size, clone and file (a clone may have a size too)";
 
 const volume: z.ZodType<VolumeConfig> = z
@@ -291,6 +323,7 @@ const file: z.ZodType<RackbootFile> = z.strictObject(
       .record(value.machineName as unknown as z.ZodString, machine, { error: "a mapping of names to machines" })
       .default({})
       .describe("The machines of the rack."),
+    setup: setup.prefault({}),
     profiles: z
       .record(value.profileName as unknown as z.ZodString, profile, { error: "a mapping of names to keys of a machine" })
       .default({})

@@ -14,6 +14,7 @@ export interface Config {
   readonly storage: { readonly path: string };
   readonly volumes: ReadonlyMap<VolumeName, VolumeConfig>;
   readonly machines: readonly Machine[];
+  readonly setup: SetupConfig;
 }
 
 export interface NetworkConfig {
@@ -64,6 +65,17 @@ export interface TftpConfig {
 export interface HttpConfig {
   readonly port: number;
   readonly https?: { readonly port: number; readonly certificate: string; readonly key: string };
+}
+
+/** The longest that is still a password. */
+export const MAX_PASSWORD_CHARACTERS = 256;
+export const MIN_PASSWORD_CHARACTERS = 8;
+
+/** Answers to the last two questions of a new appliance, for whoever gives them from a laptop. */
+export interface SetupConfig {
+  readonly password?: string;
+  /** A serial number. */
+  readonly dataDisk?: string;
 }
 
 export interface IscsiConfig {

@@ -1,4 +1,4 @@
-import { MIN_PASSWORD_CHARACTERS } from "../../../src/control/system-operations.ts";
+import { MIN_PASSWORD_CHARACTERS } from "../../../src/machine/config.ts";
 import { machineStatus } from "../../../src/state/state.ts";
 import { clock } from "../../../src/state/words.ts";
 import type { Action, Field, Form, Job, Screen } from "../screen.ts";

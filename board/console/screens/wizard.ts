@@ -16,8 +16,7 @@ export function welcomeView(menu: Screen): View {
       "    3. the data disk",
       "    4. a password",
       "",
-      "A rackboot.yaml on the card's first partition answers the first two as well; any",
-      "laptop can write it there.",
+      "A rackboot.yaml on the card's first partition answers all of them as well; any laptop can write it there.",
     ],
     items: [
       { label: "Answer the questions", needs: ["network.show", "system.password"], action: { kind: "run", job: begin } },
