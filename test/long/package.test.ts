@@ -7,6 +7,7 @@ import { runOrThrow } from "../harness/process.ts";
 /** What Buildroot's package "rackboot" builds and installs, by its own commands and Debian's cross compiler. */
 const ROOT = new URL("../../", import.meta.url).pathname;
 const CROSS = "aarch64-linux-gnu-";
+const BUILD_TIMEOUT_MS = 1_200_000;
 
 let out: string;
 
@@ -17,7 +18,7 @@ beforeAll(async () => {
   const runtimes = join(ROOT, "node_modules/node/node_modules");
   const runtime = readdirSync(runtimes).find((name) => name.startsWith("node-linux-")) ?? "";
   const settings = [`OUT=${out}`, `SYSROOT=${board}/sysroot`, `NODE_HEADERS=${join(runtimes, runtime, "include/node")}`, `CROSS=${CROSS}`];
-  await runOrThrow(["make", "-f", join(import.meta.dirname, "package/alone.mk"), ...settings]);
+  await runOrThrow(["make", "-f", join(import.meta.dirname, "package/alone.mk"), ...settings], { timeoutMs: BUILD_TIMEOUT_MS });
 });
 afterAll(() => rmSync(out, { recursive: true }));
 
