@@ -13,6 +13,7 @@ import type { BootOfferFor } from "./inquiry.ts";
 import type { LeaseStore } from "./lease-store.ts";
 import { type Lease, LeaseTable } from "./leases.ts";
 import { DhcpFormatError } from "./options.ts";
+import { PACKETS_OF_A_MAC_PER_SECOND, PacketPace } from "./pace.ts";
 import { type DhcpPacket, decodePacket, encodePacket, MINIMUM_REPLY_BYTES } from "./packet.ts";
 import { decide } from "./policy.ts";
 import { AddressProber } from "./prober.ts";
@@ -47,6 +48,7 @@ interface Waiting {
   readonly from: RemoteInfo;
 }
 
+const TOO_MANY = `more than ${PACKETS_OF_A_MAC_PER_SECOND} packets a second from one MAC address`;
 /** Where the kernel's questions for an address are sent (RFC 863, discard): nobody is meant to get them. */
 const DISCARD_PORT = 9;
 
@@ -58,6 +60,7 @@ export class DhcpServer {
   readonly #options: DhcpServerOptions;
   readonly #leases = new LeaseTable();
   readonly #clock: WallClock;
+  readonly #pace = new PacketPace();
   readonly #sockets: DhcpSocket[] = [];
   readonly #prober: AddressProber;
   readonly #watch: WireWatch;
@@ -213,6 +216,7 @@ export class DhcpServer {
   #receive(socket: DhcpSocket, bytes: Uint8Array, from: RemoteInfo): void {
     // RFC 768 lets a sender that wants no answer leave its port out.
     if (from.port === 0) this.#malformed(from, "a packet from port 0, which cannot be answered");
+    else if (!this.#pace.admit(bytes, performance.now())) this.#options.emit({ type: "dhcp.ignored", reason: TOO_MANY });
     else if (!this.#isOwnQuestion(from)) this.#guarded(from, () => this.#answer(decodePacket(bytes), socket, from, PROBES_OF_A_QUESTION));
   }
 

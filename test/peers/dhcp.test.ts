@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { BRIDGE, NetworkNamespace } from "../harness/netns.ts";
-import { BackgroundProcess, type Result, run, runOrThrow } from "../harness/process.ts";
+import type { BackgroundProcess } from "../harness/process.ts";
 import { Resources } from "../harness/resources.ts";
+import { Client } from "./dhcp-client.ts";
 
 /**
  * Other people's DHCP clients, each in a network namespace of its own behind a port of the rack's switch, against the
@@ -34,54 +35,12 @@ async function startDaemon(): Promise<void> {
   await daemon.output.waitFor(/service\.started/, 15_000);
 }
 
-/** A machine's namespace with one port, `eth0`. */
-class Client {
-  readonly #port: string;
-  readonly #prefix: readonly string[];
-
-  private constructor(port: string, prefix: readonly string[]) {
-    this.#port = port;
-    this.#prefix = prefix;
-  }
-
-  static async plugIn(port: string, mac: string, network: "rack" | "other" = "rack"): Promise<Client> {
-    const holder = box.start(resources, ["unshare", "--net", "--", "sh", "-c", "echo ready; exec sleep infinity"]);
-    await holder.output.waitFor(/ready\n/, 10_000);
-    const client = new Client(port, [...box.prefix, "nsenter", "--target", String(holder.pid), "--net", "--"]);
-    const ip = (words: string): Promise<string> => runOrThrow(["ip", ...words.split(" ")], { prefix: box.prefix });
-    await ip(`link add ${port} type veth peer name eth0 netns ${holder.pid}`);
-    if (network === "rack") await ip(`link set ${port} master ${BRIDGE}`);
-    else await ip(`address add 192.168.9.1/24 dev ${port}`);
-    await ip(`link set ${port} up`);
-    await client.run(["ip", "link", "set", "lo", "up"]);
-    await client.run(["ip", "link", "set", "eth0", "address", mac, "up"]);
-    return client;
-  }
-
-  run(command: readonly string[]): Promise<Result> {
-    return run(command, { prefix: this.#prefix, timeoutMs: 60_000 });
-  }
-
-  start(command: readonly string[]): BackgroundProcess {
-    return new BackgroundProcess(resources, command, { prefix: this.#prefix });
-  }
-
-  /** It stays behind as a daemon of its own, which ends with the test. */
-  dhclient(...more: readonly string[]): Promise<Result> {
-    const files = ["-sf", "/bin/true", "-lf", join(folder, `${this.#port}.leases`), "-pf", join(folder, `${this.#port}.pid`)];
-    resources.defer("dhclient", async () => {
-      await this.run(["dhclient", "-x", ...files, "eth0"]);
-    });
-    return this.run(["dhclient", "-4", "-1", "-v", ...files, ...more, "eth0"]);
-  }
-
-  udhcpc(...more: readonly string[]): Promise<Result> {
-    return this.run(["busybox", "udhcpc", "-f", "-n", "-q", "-t", "3", "-T", "1", "-s", "/bin/true", "-i", "eth0", ...more]);
-  }
+function plugIn(port: string, mac: string, network: "rack" | "other" = "rack"): Promise<Client> {
+  return Client.plugIn({ resources, box, folder }, port, mac, network);
 }
 
 test("dhclient, which hears no broadcast flag and answers no ARP yet, gets the machine's own address for ever", async () => {
-  const client = await Client.plugIn("port0", "52:54:00:16:00:10");
+  const client = await plugIn("port0", "52:54:00:16:00:10");
   const { stderr, code } = await client.dhclient();
   expect([code, stderr]).toEqual([0, expect.stringContaining("DHCPACK of 172.16.0.16 from 172.16.0.1")]);
   await daemon.output.waitFor(/"dhcp\.acknowledged","machine":"uqbar".*"address":"172\.16\.0\.16","leaseMs":null/, 5000);
@@ -92,10 +51,10 @@ test("dhclient, which hears no broadcast flag and answers no ARP yet, gets the m
 });
 
 test("udhcpc gets an address of the pool, the same after kill -9 of the daemon", async () => {
-  const client = await Client.plugIn("port1", "52:54:00:16:00:21");
+  const client = await plugIn("port1", "52:54:00:16:00:21");
   const first = await client.udhcpc();
   expect(first.stderr).toContain("lease of 172.16.0.100 obtained from 172.16.0.1, lease time 3600");
-  const other = await Client.plugIn("port2", "52:54:00:16:00:22");
+  const other = await plugIn("port2", "52:54:00:16:00:22");
   expect((await other.udhcpc()).stderr).toContain("lease of 172.16.0.101 obtained");
 
   await daemon.stop("SIGKILL");
@@ -105,7 +64,7 @@ test("udhcpc gets an address of the pool, the same after kill -9 of the daemon",
 });
 
 test("udhcpc that asks for an address of another network is told no, and starts again", async () => {
-  const client = await Client.plugIn("port3", "52:54:00:16:00:23");
+  const client = await plugIn("port3", "52:54:00:16:00:23");
   expect((await client.udhcpc("-r", "10.9.9.9")).stderr).toMatch(/lease of 172\.16\.0\.1\d\d obtained/);
 });
 
@@ -113,7 +72,7 @@ test("dhclient and udhcpc find the options that travel in file and sname", async
   const script = join(folder, "script");
   const environment = join(folder, "environment");
   writeFileSync(script, `#!/bin/sh\nenv >> ${environment}\n`, { mode: 0o755 });
-  const client = await Client.plugIn("port6", "52:54:00:16:00:26");
+  const client = await plugIn("port6", "52:54:00:16:00:26");
   await client.udhcpc("-s", script);
   const seen = readFileSync(environment, "utf8");
   for (const [code, octet, count] of [
@@ -135,13 +94,13 @@ test("dhclient and udhcpc find the options that travel in file and sname", async
 });
 
 test("an address that somebody uses without having been given it is offered to nobody, and is told of until it is free", async () => {
-  const squatter = await Client.plugIn("port7", "52:54:00:16:00:27");
-  const asker = await Client.plugIn("port8", "52:54:00:16:00:28");
+  const squatter = await plugIn("port7", "52:54:00:16:00:27");
+  const asker = await plugIn("port8", "52:54:00:16:00:28");
   // Whatever the asker is given next is what the squatter has.
   const wanted = /lease of (\S+) obtained/.exec((await asker.udhcpc()).stderr)?.[1] ?? "";
   const next = wanted.replace(/\d+$/, (last) => String(Number(last) + 1));
   await squatter.run(["ip", "address", "add", `${next}/24`, "dev", "eth0"]);
-  const other = await Client.plugIn("port9", "52:54:00:16:00:29");
+  const other = await plugIn("port9", "52:54:00:16:00:29");
   const given = /lease of (\S+) obtained/.exec((await other.udhcpc("-T", "3")).stderr)?.[1];
   expect(given).toBe(wanted.replace(/\d+$/, (last) => String(Number(last) + 2)));
   await daemon.output.waitFor(new RegExp(`"dhcp.conflict","address":"${next}","mac":"52:54:00:16:00:27"`), 5000);
@@ -151,7 +110,7 @@ test("an address that somebody uses without having been given it is offered to n
 
 // Last of those that are given addresses: its namespace answers for a part of the pool.
 test("the npm dhcp client gets a lease", async () => {
-  const client = await Client.plugIn("port4", "52:54:00:16:00:24");
+  const client = await plugIn("port4", "52:54:00:16:00:24");
   const program = `
     const client = require("dhcp").createClient({ mac: "52:54:00:16:00:24" });
     client.on("error", (error) => { console.error(error); process.exit(1); });
@@ -166,7 +125,7 @@ test("the npm dhcp client gets a lease", async () => {
 });
 
 test("another DHCP server on the network is told of with its MAC address, and so is that it has gone", async () => {
-  const rogue = await Client.plugIn("port10", "52:54:00:16:00:2a");
+  const rogue = await plugIn("port10", "52:54:00:16:00:2a");
   await rogue.run(["ip", "address", "add", "172.16.0.66/24", "dev", "eth0"]);
   const range = "--dhcp-range=172.16.0.210,172.16.0.219,1h";
   const options = ["--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--user=root", "--pid-file=", "--no-ping"];
@@ -177,7 +136,7 @@ test("another DHCP server on the network is told of with its MAC address, and so
 });
 
 test("a client on the box's other network gets no answer, and its DISCOVER is not even seen", async () => {
-  const client = await Client.plugIn("port5", "52:54:00:16:00:25", "other");
+  const client = await plugIn("port5", "52:54:00:16:00:25", "other");
   const { code } = await client.udhcpc();
   expect(code).not.toBe(0);
   expect(daemon.output.text).not.toContain("52:54:00:16:00:25");
