@@ -38,7 +38,9 @@ export async function flood(resources: Resources, packets: number): Promise<Floo
   });
   await daemon.start();
   const client = createSocket("udp4");
-  resources.defer("the flood's socket", () => client.close());
+  resources.defer("the flood's socket", () => {
+    client.close();
+  });
   client.bind(PORTS.dhcp + 1, daemon.host(16));
   await once(client, "listening");
 
