@@ -9,7 +9,7 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { run, runOrThrow } from "../harness/process.ts";
+import { run } from "../harness/process.ts";
 import { Resources } from "../harness/resources.ts";
 import { type DhcpLink, makeLink, SERVERS, type ServerName } from "./dhcp-servers.ts";
 import { describeHost, hostLine, hostName } from "./host.ts";
@@ -39,7 +39,7 @@ async function measure(server: ServerName, offeredPerSecond: number, seconds: nu
   mkdirSync(folder, { recursive: true });
   try {
     const started = await SERVERS[server](life, link, folder);
-    // What was started settles; the first packets of a link would wait for their neighbours.
+    // What was started settles.
     await sleep(500);
     const before = started.cpuSeconds();
     const command = [
@@ -92,7 +92,6 @@ const resources = new Resources();
 try {
   rmSync(directory, { recursive: true, force: true });
   const link = await makeLink(resources);
-  await runOrThrow(["ping", "-c", "1", "-W", "5", link.serverAddress], { prefix: link.clients });
   const progress = new Progress(rates.length * servers.length);
   const figures: Figure[] = [];
   // By rate, and the servers after one another: what disturbs the machine meanwhile disturbs all of them.
