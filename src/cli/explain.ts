@@ -1,7 +1,8 @@
+import { bootWords } from "../machine/boot-words.ts";
 import type { Config } from "../machine/config.ts";
 import { type ConfigReading, formatNotice, formatProblem } from "../machine/config-file.ts";
 import { formatDuration, formatSize } from "../machine/config-values.ts";
-import type { BootSource, Machine } from "../machine/machine.ts";
+import type { Machine } from "../machine/machine.ts";
 import { type Output, table } from "./output.ts";
 
 type Refused = Extract<ConfigReading, { ok: false }>;
@@ -35,7 +36,7 @@ export function summary({ file, config }: Accepted, paint: Output["paint"]): str
     machine.name,
     machine.macs.join(" "),
     machine.address ?? "dynamic",
-    describeBoot(machine.boot),
+    bootWords(machine.boot),
     machine.disks.map((name) => describeDisk(config, name)).join(", ") || "no disks",
   ]);
   const header = ["MACHINE", "MAC", "ADDRESS", "BOOT", "DISKS"].map((cell) => paint("dim", cell));
@@ -54,21 +55,5 @@ function describeDisk(config: Config, name: Machine["disks"][number]): string {
       return `${name} (${source.path})`;
     case undefined:
       return name;
-  }
-}
-
-export function describeBoot(boot: BootSource): string {
-  switch (boot.kind) {
-    case "disk":
-      return boot.via === "sanboot" ? "disk via sanboot" : "disk";
-    case "local":
-      return "local";
-    case "kernel":
-      return `kernel ${boot.kernel}`;
-    case "install":
-    case "rescue":
-      return `${boot.kind} ${boot.image}`;
-    case "uki":
-      return `uki ${boot.file}`;
   }
 }

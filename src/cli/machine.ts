@@ -1,8 +1,8 @@
 import type { Command } from "commander";
 import type { MachineReport } from "../control/operations.ts";
+import { bootWords } from "../machine/boot-words.ts";
 import { machineStatus } from "../state/state.ts";
 import { type AddCommand, type Context, client, examples, SOCKET_OPTION } from "./context.ts";
-import { describeBoot } from "./explain.ts";
 import { addCheckMove } from "./machine-check.ts";
 import { addEdits } from "./machine-edit.ts";
 import { addEntries } from "./machine-entries.ts";
@@ -92,7 +92,7 @@ export function machineText({ machine, state, nowMs }: MachineReport, all: boole
     ["seen", known?.lastSeenAtMs === undefined ? "never" : `${age(nowMs - known.lastSeenAtMs)} ago`],
     ["mac", machine.macs.join(" ")],
     ["address", machine.address ?? (known?.address === undefined ? "dynamic" : `${known.address} (dynamic)`)],
-    ["boot", describeBoot(machine.boot)],
+    ["boot", bootWords(machine.boot)],
     ["target", machine.target],
     ["initiator", machine.anyInitiator ? "any" : machine.initiators.join(" ")],
     ...machine.disks.map((disk, lun) => [`LUN ${lun}`, disk]),

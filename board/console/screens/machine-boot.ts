@@ -1,5 +1,6 @@
+import { bootWords } from "../../../src/machine/boot-words.ts";
 import type { ImageReport } from "../../../src/machine/image.ts";
-import type { BootSource, Machine } from "../../../src/machine/machine.ts";
+import type { Machine } from "../../../src/machine/machine.ts";
 import type { Form, Item, Job, Screen, View } from "../screen.ts";
 import { facts } from "../text.ts";
 import { edited } from "./machine-edit.ts";
@@ -80,20 +81,4 @@ function installForm({ name, disks }: Machine, image: ImageReport): Form {
       },
     }),
   };
-}
-
-export function bootWords(boot: BootSource): string {
-  switch (boot.kind) {
-    case "disk":
-      return boot.via === "sanboot" ? "its disk, through the loader that is on it" : "what its disk says";
-    case "local":
-      return "by itself";
-    case "kernel":
-      return `kernel ${boot.kernel}`;
-    case "install":
-    case "rescue":
-      return `${boot.kind} ${boot.image}`;
-    case "uki":
-      return boot.file;
-  }
 }

@@ -1,11 +1,12 @@
 import type { MachineReport } from "../../../src/control/operations.ts";
 import type { EntriesReport } from "../../../src/machine/boot-entries.ts";
+import { bootWords } from "../../../src/machine/boot-words.ts";
 import type { Machine } from "../../../src/machine/machine.ts";
 import { type BootRecord, machineStatus } from "../../../src/state/state.ts";
 import { age, clock, reachedStages, STAGE_MEANINGS, seconds, transferCell, transfersOf } from "../../../src/state/words.ts";
 import { type Item, type Job, type Screen, typedConfirmation, type View } from "../screen.ts";
 import { columns, facts } from "../text.ts";
-import { bootScreen, bootWords } from "./machine-boot.ts";
+import { bootScreen } from "./machine-boot.ts";
 import { addItem, adoptItem, moveItem, removeItem, swapItem } from "./machine-edit.ts";
 import { machineRows } from "./status.ts";
 
