@@ -19,6 +19,7 @@ import { LiveConfig } from "./live-config.ts";
 import { readLastGood, readStartingConfig, type StartingConfig } from "./machine/config-fallback.ts";
 import { watchFile } from "./machine/config-watcher.ts";
 import type { MachineName } from "./machine/identifiers.ts";
+import { trimMemory } from "./native/process.ts";
 import { NetworkTrial } from "./network-trial.ts";
 import { openDataDisk, whyMissing } from "./state/data-disk.ts";
 import { saveTimelines, Timelines } from "./state/database.ts";
@@ -26,6 +27,9 @@ import { Faults, followFaults } from "./state/faults.ts";
 import { createLogger, type LogFormat, type Logger, type LogLevel, logEvents } from "./state/log.ts";
 import { cardShown } from "./state/state.ts";
 import { Store } from "./state/store.ts";
+
+/** By then what a start needs once has run. */
+const TRIM_AFTER_MS = 2000;
 
 export interface DaemonOptions {
   /** Of the control API; absent: the default place. */
@@ -144,6 +148,7 @@ class Daemon {
       await this.#listen(control);
       live.begin();
       this.#store.emit({ type: "daemon.ready" });
+      setTimeout(trimMemory, TRIM_AFTER_MS).unref();
       return await this.#untilStopped(appliance, live, missing === undefined ? undefined : path);
     } finally {
       process.off("SIGHUP", hangUp);

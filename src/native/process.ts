@@ -1,10 +1,12 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { setFlagsFromString } from "node:v8";
 import { loadAddon } from "./addon.ts";
 
 /** What the addon exports for this door. */
 interface Exports {
   replaceProcess(file: string, args: readonly string[]): never;
+  trimMemory(): void;
 }
 
 /** The oldest Node that has all this daemon uses; package.json pins a newer one. */
@@ -30,4 +32,17 @@ export function usePinnedNode(): void {
     process.exit(1);
   }
   replaceProcess(pinned, [...process.execArgv, ...process.argv.slice(1)]);
+}
+
+/**
+ * Keeps V8's young generation as small as it starts: of what a packet makes little lives long, and on a small board the megabytes that
+ * it would grow to are better spent on the page cache. Before anything else is loaded.
+ */
+export function keepHeapSmall(): void {
+  setFlagsFromString("--semi-space-growth-factor=1");
+}
+
+/** Gives back the memory that only starting needed; what turns out to be needed again comes back from the page cache. */
+export function trimMemory(): void {
+  loadAddon<Exports>().trimMemory();
 }

@@ -29,11 +29,16 @@ Napi::Value replaceProcessValue(const Napi::CallbackInfo& info) {
   return {};
 }
 
+void trimMemoryValue(const Napi::CallbackInfo&) {
+  trimMemory();
+}
+
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new Napi::FunctionReference(Napi::Persistent(Door::define(env))));
   exports.Set("openDataPlane", Napi::Function::New(env, openDataPlane));
   exports.Set("replaceProcess", Napi::Function::New(env, replaceProcessValue));
   exportDatagrams(env, exports);
+  exports.Set("trimMemory", Napi::Function::New(env, trimMemoryValue));
   exportExtents(env, exports);
   exportFiles(env, exports);
   return exports;

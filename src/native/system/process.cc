@@ -1,10 +1,14 @@
 #include "system/process.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
+#include <cstring>
 
 namespace rackboot {
 
@@ -25,6 +29,30 @@ int replaceProcess(const std::string& file, const std::vector<std::string>& argu
   signal(SIGPIPE, pipeBefore);
   sigprocmask(SIG_SETMASK, &before, nullptr);
   return error;
+}
+
+void trimMemory() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+  FILE* maps = fopen("/proc/self/smaps", "re");
+  if (maps == nullptr) return;
+  // Of a mapping that was never written, only what its file has is let go: nothing is lost, and the file stays in the page cache.
+  char line[512];
+  char permissions[8] = {};
+  unsigned long begin = 0, end = 0, inode = 0, kilobytes = 0;
+  while (fgets(line, sizeof line, maps) != nullptr) {
+    unsigned long from = 0, to = 0, node = 0;
+    if (sscanf(line, "%lx-%lx %7s %*x %*x:%*x %lu", &from, &to, permissions, &node) == 4) {
+      begin = from;
+      end = to;
+      inode = strcmp(permissions, "r-xp") == 0 ? node : 0;
+    } else if (inode != 0 && sscanf(line, "Anonymous: %lu kB", &kilobytes) == 1) {
+      if (kilobytes == 0) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+      inode = 0;
+    }
+  }
+  fclose(maps);
 }
 
 }  // namespace rackboot
