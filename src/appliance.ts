@@ -15,7 +15,7 @@ import type { Machine } from "./machine/machine.ts";
 import { Rack } from "./machine/rack.ts";
 import type { Settings } from "./machine/settings.ts";
 import { type DataPlane, LATENCY_SECONDS, openDataPlane } from "./native/data-plane.ts";
-import { dataThreads } from "./native/threads.ts";
+import { dataThreads, spinOf } from "./native/threads.ts";
 import { RackNetwork } from "./network/rack-network.ts";
 import { followBoots } from "./state/boot-events.ts";
 import type { DataPlaneNumbers } from "./state/data-plane-metrics.ts";
@@ -98,6 +98,7 @@ export class Appliance {
     this.#plane = openDataPlane({
       threads: dataThreads(config.iscsi),
       memoryBytes: config.iscsi.memoryBytes,
+      ...spinOf(process.env),
       onEvents: (events) => this.#iscsi.handle(events),
     });
     this.#disks = new Disks({

@@ -24,6 +24,8 @@ export interface DataPlaneOptions {
   readonly threads: number;
   /** Bound of all data buffers, octets. */
   readonly memoryBytes: number;
+  /** A data thread whose waits have lately been shorter than this (40) spins through them; 0: it always sleeps. */
+  readonly spinMicroseconds?: number;
   /** Called on the JavaScript thread with everything that happened since the last call, in order. Must not throw. */
   readonly onEvents: (events: readonly DataPlaneEvent[]) => void;
 }

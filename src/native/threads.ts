@@ -8,3 +8,11 @@ export function dataThreads({ threads, memoryBytes }: { readonly threads: number
   if (threads !== 0) return threads;
   return Math.max(1, Math.min(availableParallelism() - 1, Math.floor(memoryBytes / THREAD_MEMORY_BYTES)));
 }
+
+/** RACKBOOT_SPIN_US: how long data threads spin before they sleep, for those who measure what that is worth. */
+export function spinOf(environment: NodeJS.ProcessEnv): { readonly spinMicroseconds?: number } {
+  const microseconds = Number(environment["RACKBOOT_SPIN_US"] ?? "");
+  return environment["RACKBOOT_SPIN_US"] !== undefined && microseconds >= 0 && microseconds <= 1000
+    ? { spinMicroseconds: microseconds }
+    : {};
+}

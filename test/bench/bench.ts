@@ -4,43 +4,25 @@
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { Resources } from "../harness/resources.ts";
-import {
-  type BenchCase,
-  CASES,
-  chooseCases,
-  type Load,
-  loadArguments,
-  type Place,
-  RACK_MACHINES,
-  SHARERS,
-  SWEEPS,
-  unitOf,
-} from "./cases.ts";
+import { type BenchCase, CASES, chooseCases, type Load, type Place, SWEEPS, unitOf } from "./cases.ts";
+import { type Extras, measureExtras } from "./extras.ts";
 import { describeHost, hostName } from "./host.ts";
 import { compareInstructions, countInstructions, type InstructionCount } from "./instructions.ts";
-import { buildLoadgen, type Figures, runLoadgen } from "./loadgen.ts";
+import { buildLoadgen, type Figures } from "./loadgen.ts";
 import { type PreparedPlace, preparePlace } from "./places.ts";
-import { memoryOf, processTree } from "./processes.ts";
 import { Progress } from "./progress.ts";
-import {
-  type BenchResult,
-  type CaseResult,
-  type Extras,
-  type Outcome,
-  outcomeOf,
-  renderPlots,
-  renderReport,
-  type SweepResult,
-} from "./report.ts";
-import { startTarget, TARGET_NAMES, type Target, type TargetName } from "./targets.ts";
+import { type BenchResult, type CaseResult, type Outcome, outcomeOf, renderPlots, renderReport, type SweepResult } from "./report.ts";
+import { reason, Seat } from "./seat.ts";
+import { TARGET_NAMES, type TargetName } from "./targets.ts";
 
 const HELP = `make bench: rackboot, tgt, istgt and plain TCP, side by side on loopback
 
   node test/bench/bench.ts [OPTIONS]
 
-  --quick            the most telling cases only, shorter (2 minutes instead of 10)
+  --quick            the most telling cases only, shorter (5 minutes instead of 20)
   --cases A,B        only cases whose name holds one of these
   --targets A,B      of ${TARGET_NAMES.join(", ")} (all; one that is not installed is left out)
   --seconds S        measured time of one run (2; quick: 1)
@@ -56,11 +38,9 @@ Results go to test/bench/results/NAME: report.txt, report.json, plots as SVG.
 `;
 
 const root = join(import.meta.dirname, "..", "..");
-const WARM_UP_SECONDS = 0.3;
 const SWEEP_SECONDS = 1;
-/** A command or a login that takes longer than this is a failure. */
-const TIMEOUT_SECONDS = 8;
-const IDLE_SECONDS = 3;
+/** Until what starting took is given back. */
+const REST_MS = 4000;
 const MIB = 1024 ** 2;
 
 interface Settings {
@@ -130,59 +110,6 @@ function settingsFrom(argv: readonly string[]): Settings | "done" {
   };
 }
 
-const reason = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-
-function measure(target: Target, load: Load, seconds: number): Promise<Figures> {
-  const pids = `--server-pid=${processTree(target.pid).join(",")}`;
-  const times = [`--seconds=${seconds}`, `--warmup=${WARM_UP_SECONDS}`, `--timeout=${TIMEOUT_SECONDS}`];
-  return runLoadgen([...target.words, ...loadArguments(load), ...times, pids], seconds);
-}
-
-/** A target that is started again when it failed: some peers never recover from what broke them. */
-class Seat {
-  readonly name: TargetName;
-  restBytes = 0;
-  #peakBytes = 0;
-  readonly #files: readonly string[];
-  #target: Target | undefined;
-
-  constructor(name: TargetName, files: readonly string[]) {
-    this.name = name;
-    this.#files = files;
-  }
-
-  async target(): Promise<Target> {
-    if (this.#target !== undefined) return this.#target;
-    this.#target = await startTarget(this.name, this.#files);
-    this.restBytes = memoryOf(this.#target.pid, "VmRSS");
-    return this.#target;
-  }
-
-  /** The figures, or why there are none, in the load generator's words and the target's. */
-  async measure(load: Load, seconds: number): Promise<Figures | string> {
-    try {
-      const figures = await measure(await this.target(), load, seconds);
-      return figures.operations === 0 && load.mode !== "idle" ? "nothing was answered within the measured time" : figures;
-    } catch (error) {
-      const lastWords = this.#target?.lastWords() ?? "";
-      await this.stop();
-      return lastWords === "" ? reason(error) : `${reason(error)} (it said: ${lastWords})`;
-    }
-  }
-
-  get peakBytes(): number {
-    if (this.#target !== undefined) this.#peakBytes = Math.max(this.#peakBytes, memoryOf(this.#target.pid, "VmHWM"));
-    return this.#peakBytes;
-  }
-
-  async stop(): Promise<void> {
-    this.#peakBytes = this.peakBytes;
-    const target = this.#target;
-    this.#target = undefined;
-    await target?.stop();
-  }
-}
-
 /** All targets in turn, round after round: what disturbs the machine for a while disturbs all alike. */
 async function interleave(
   seats: readonly Seat[],
@@ -199,23 +126,6 @@ async function interleave(
     }
   }
   return Object.fromEntries([...runs].map(([name, results]) => [name, outcomeOf(results, unitOf(load))]));
-}
-
-/** What sessions cost that do nothing; and a quiet crowd's tail latency, alone and beside one greedy session. */
-async function measureExtras(seat: Seat): Promise<Extras> {
-  const crowd: Load = { mode: "read", random: true, blockBytes: 4096, depth: 1, sessions: 9 };
-  const hog: Load = { mode: "read", random: false, blockBytes: MIB, depth: 128, sessions: 1 };
-  const idleLoad: Load = { mode: "idle", random: false, blockBytes: 4096, depth: 1, sessions: RACK_MACHINES, disks: SHARERS };
-  const idle = await seat.measure(idleLoad, IDLE_SECONDS);
-  const quiet = await seat.measure(crowd, SWEEP_SECONDS);
-  const [beside] = await Promise.all([seat.measure(crowd, SWEEP_SECONDS), seat.measure(hog, SWEEP_SECONDS + 1)]);
-  return {
-    restBytes: seat.restBytes,
-    peakBytes: seat.peakBytes,
-    ...(typeof idle !== "string" && { idleShare: idle.serverCpuSeconds / idle.seconds }),
-    ...(typeof quiet !== "string" && { quietP99Microseconds: quiet.latencyMicroseconds.p99 }),
-    ...(typeof beside !== "string" && { besideHogP99Microseconds: beside.latencyMicroseconds.p99 }),
-  };
 }
 
 class Bench {
@@ -284,6 +194,8 @@ class Bench {
         this.#progress.say(`${name} is left out: ${reason(error)}`);
       }
     }
+    await sleep(REST_MS);
+    for (const seat of seats) seat.rest();
     for (const one of cases) {
       this.#progress.begin(one.name);
       const outcomes = await interleave(seats, one, this.#settings.seconds, this.#settings.rounds, this.#progress);
@@ -293,8 +205,8 @@ class Bench {
     if (this.#settings.sweeps) for (const sweep of SWEEPS) this.#sweeps.push(await this.#sweep(sweep, seats));
     for (const seat of seats) {
       if (seat.name === "raw" || this.#settings.filtered) continue;
-      this.#progress.say(`memory, idle sessions and fairness: ${seat.name}`);
-      this.#extras[seat.name] = await measureExtras(seat);
+      this.#progress.say(`memory, idle sessions, fairness, digests, disturbances: ${seat.name}`);
+      this.#extras[seat.name] = await measureExtras(seat, this.#settings.quick);
     }
   }
 

@@ -12,6 +12,8 @@ export interface Load {
   readonly disks?: number;
   /** Each write is followed by SYNCHRONIZE CACHE. */
   readonly flush?: boolean;
+  /** CRC32C over headers and data. */
+  readonly digests?: boolean;
 }
 
 export interface BenchCase extends Load {
@@ -126,5 +128,6 @@ export function loadArguments(load: Load): readonly string[] {
     `--sessions=${load.sessions}`,
     ...(load.disks === undefined ? [] : [`--disks=${load.disks}`]),
     ...(load.flush ? ["--flush"] : []),
+    ...(load.digests ? ["--digests=both"] : []),
   ];
 }

@@ -1,4 +1,5 @@
 import type { Sweep, Unit } from "./cases.ts";
+import type { Extras } from "./extras.ts";
 import { type Host, hostLine } from "./host.ts";
 import type { InstructionCount } from "./instructions.ts";
 import type { Figures } from "./loadgen.ts";
@@ -32,17 +33,6 @@ export interface SweepResult {
   readonly along: Sweep["along"];
   readonly unit: Unit;
   readonly points: readonly { readonly x: number; readonly outcomes: Readonly<Partial<Record<TargetName, Outcome>>> }[];
-}
-
-/** What is measured once for each target. */
-export interface Extras {
-  readonly restBytes: number;
-  readonly peakBytes: number;
-  /** Share of one core that 40 sessions cost that do nothing. */
-  readonly idleShare?: number;
-  /** The p99 of nine quiet 4 KiB readers, alone and beside one session at depth 128 of 1 MiB reads. */
-  readonly quietP99Microseconds?: number;
-  readonly besideHogP99Microseconds?: number;
 }
 
 export interface BenchResult {
@@ -148,6 +138,7 @@ function extrasTable(result: BenchResult): string {
     ["", ...names],
     [
       row("memory at rest, MB", (e) => e.restBytes, megabytes),
+      row("memory while 256 sessions read, MB", (e) => e.busyBytes, megabytes),
       row("memory at most, MB", (e) => e.peakBytes, megabytes),
       row(
         "40 idle sessions, % of a core",
@@ -156,8 +147,29 @@ function extrasTable(result: BenchResult): string {
       ),
       row("p99 of 9 x 4K q1, microseconds", (e) => e.quietP99Microseconds, microseconds),
       row("the same beside 1M q128", (e) => e.besideHogP99Microseconds, microseconds),
+      row(
+        "read 128K q32 s1 with digests, of that without",
+        (e) => e.digestShare,
+        (share) => share.toFixed(2),
+      ),
+      row("random read 4K q1 s1, spinning, op/s", (e) => e.spinningRate, compact),
+      row("the same, sleeping", (e) => e.sleepingRate, compact),
+      row("p99 of 4 x 4K q1, microseconds", (e) => e.stress?.quietP99Microseconds, microseconds),
+      row("the same beside forced collections and reloads", (e) => e.stress?.stressedP99Microseconds, microseconds),
+      row("reloads in that time", (e) => e.stress?.reloads, String),
     ],
   );
+}
+
+/** One table a sweep: what its plots show, in figures. */
+function sweepTables(result: BenchResult): readonly string[] {
+  return result.sweeps.map((sweep) => {
+    const rows = sweep.points.map(({ x, outcomes }) => [
+      `${sweep.along} ${x}`,
+      ...result.targets.map((name) => cell(outcomes[name], ({ rate, cpu }) => `${compact(rate.median)} (${compact(cpu)})`)),
+    ]);
+    return renderTable([`${sweep.name}, ${sweep.unit}`, ...result.targets], rows);
+  });
 }
 
 function instructionsTable(result: BenchResult): string {
@@ -195,6 +207,7 @@ export function renderReport(result: BenchResult): string {
     casesTable(result),
     spreadLine(result),
     latencyTable(result),
+    ...sweepTables(result),
     Object.keys(result.extras).length > 0 ? extrasTable(result) : "",
     result.instructions.length > 0 ? instructionsTable(result) : "",
     failureLines(result),

@@ -24,6 +24,8 @@ export interface Target {
   /** The load generator's words for where it is. */
   readonly words: readonly string[];
   readonly pid: number;
+  /** Where its configuration lies. */
+  readonly folder: string;
   /** Of those that have such a thing. */
   readonly metricsUrl?: string;
   /** The last line that it printed: its side of a failure. */
@@ -36,6 +38,10 @@ export interface TargetOptions {
   readonly prefix?: readonly string[];
   /** rackboot: a store that is there already; instead of files, its volumes are named. */
   readonly storage?: string;
+  /** rackboot: with HTTP, on a port that the system chooses. */
+  readonly http?: boolean;
+  readonly nodeFlags?: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 interface Setting {
@@ -47,6 +53,8 @@ interface Setting {
   readonly timeoutMs: number;
   readonly storage?: string;
   readonly httpPort: number;
+  readonly nodeFlags: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
 }
 
 /** A port that was free a moment ago; the peers cannot be told to choose one. */
@@ -156,6 +164,8 @@ async function startRackboot({
   timeoutMs,
   storage,
   httpPort,
+  nodeFlags,
+  environment,
 }: Setting): Promise<[BackgroundProcess, readonly string[]]> {
   if (!existsSync(RACKBOOT)) throw new Error(`${RACKBOOT} is missing: run \`make build\` first`);
   const volumes = [...new Set(files)];
@@ -178,7 +188,7 @@ async function startRackboot({
   // JSON is YAML, too.
   writeFileSync(join(folder, "rackboot.yaml"), JSON.stringify(configuration, null, 2));
   const serve = [RACKBOOT, "serve", "--config", join(folder, "rackboot.yaml"), "--socket", join(folder, "control.sock")];
-  const daemon = new BackgroundProcess(resources, [...prefix, process.execPath, ...serve]);
+  const daemon = new BackgroundProcess(resources, [...prefix, process.execPath, ...nodeFlags, ...serve], { environment });
   await until(daemon, timeoutMs, () => answersDiscovery(port));
   return [daemon, []];
 }
@@ -203,8 +213,20 @@ export async function startTarget(name: TargetName, files: readonly string[], op
     const timeoutMs = prefix.length > 0 ? SLOW_START_TIMEOUT_MS : START_TIMEOUT_MS;
     // Only who wants to look inside needs HTTP.
     const { storage } = options;
-    const httpPort = storage === undefined ? 0 : await freePort();
-    const setting = { files, folder, port, resources, prefix, timeoutMs, httpPort, ...(storage !== undefined && { storage }) };
+    const httpPort = storage === undefined && options.http !== true ? 0 : await freePort();
+    const { nodeFlags = [], environment = {} } = options;
+    const setting = {
+      files,
+      folder,
+      port,
+      resources,
+      prefix,
+      timeoutMs,
+      httpPort,
+      nodeFlags,
+      environment,
+      ...(storage !== undefined && { storage }),
+    };
     const [process, words] = await STARTERS[name](setting);
     // The peers do not end at SIGTERM while they have a target; they hold nothing that is worth waiting for.
     const stop = async (): Promise<void> => {
@@ -215,6 +237,7 @@ export async function startTarget(name: TargetName, files: readonly string[], op
       name,
       words: ["--port", String(port), "--target", `${PREFIX}:disk${files.length > 1 ? "%" : "0"}`, ...words],
       pid: process.pid,
+      folder,
       ...(httpPort > 0 && { metricsUrl: `http://127.0.0.1:${httpPort}/metrics` }),
       lastWords: () => process.output.tail(1),
       stop,

@@ -72,8 +72,10 @@ Door::Door(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Door>(info), env_(
   plane_ = std::make_unique<Plane>(*this);
   const uint32_t threads = options.Get("threads").ToNumber().Uint32Value();
   const auto memory = static_cast<uint64_t>(options.Get("memoryBytes").ToNumber().Int64Value());
+  const Napi::Value spin = options.Get("spinMicroseconds");
+  const uint64_t spinNs = spin.IsNumber() ? spin.ToNumber().Uint32Value() * uint64_t{1000} : kUsualSpinNs;
   std::string message;
-  const int error = plane_->start(threads, memory, message);
+  const int error = plane_->start(threads, memory, spinNs, message);
   if (error != 0) {
     plane_.reset();
     wake_.Abort();

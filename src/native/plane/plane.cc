@@ -41,10 +41,10 @@ Plane::~Plane() {
   }
 }
 
-int Plane::start(uint32_t threads, uint64_t memoryBytes, std::string& message) {
+int Plane::start(uint32_t threads, uint64_t memoryBytes, uint64_t spinNs, std::string& message) {
   threads = std::clamp(threads, 1u, kMostThreads);
   for (uint32_t i = 0; i < threads; ++i) {
-    workers_.push_back(std::make_unique<Worker>(*this, i, memoryBytes / threads));
+    workers_.push_back(std::make_unique<Worker>(*this, i, memoryBytes / threads, spinNs));
     order_.push_back(workers_.back().get());
   }
   for (const auto& worker : workers_) {

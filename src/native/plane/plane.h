@@ -69,7 +69,7 @@ class Plane {
   ~Plane();
 
   /// Starts the threads. Returns an errno and a sentence with the next step.
-  int start(uint32_t threads, uint64_t memoryBytes, std::string& message);
+  int start(uint32_t threads, uint64_t memoryBytes, uint64_t spinNs, std::string& message);
   const Capabilities& capabilities() const { return capabilities_; }
 
   /// Returns the port, or -errno and a sentence.

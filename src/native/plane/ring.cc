@@ -14,8 +14,6 @@ namespace {
 
 constexpr uint32_t kEntries = 512;
 constexpr uint32_t kCompletions = 4096;
-/// Waits that were on average shorter than this are worth spinning for, and no spin is longer: an idle thread sleeps.
-constexpr uint64_t kSpinNs = 40'000;
 constexpr int kSpinsBetweenClocks = 64;
 /// A longer wait counts as this one, so that a client that comes back is soon noticed.
 constexpr uint64_t kLongestGapNs = 1'000'000;
@@ -150,7 +148,7 @@ io_uring_sqe* Ring::entry(Completion* completion) {
 
 /// Watches the shared flags, without a system call, for as long as a completion is likely to come soon.
 bool Ring::spin() {
-  const uint64_t end = nowNs() + kSpinNs;
+  const uint64_t end = nowNs() + spinNs_;
   do {
     for (int i = 0; i < kSpinsBetweenClocks; ++i) {
       if (io_uring_cq_ready(&ring_) > 0) return true;
@@ -183,7 +181,7 @@ void Ring::submit(bool wait, uint64_t timeoutNs) {
   }
   const uint64_t start = nowNs();
   bool arrived = false;
-  if (gapNs_ <= kSpinNs) {
+  if (gapNs_ <= spinNs_) {
     poll();
     arrived = io_uring_cq_ready(&ring_) > 0 || spin();
     if (arrived && io_uring_cq_ready(&ring_) == 0) poll();

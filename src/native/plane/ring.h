@@ -25,9 +25,13 @@ struct RingStats {
   Counter spins, sleeps;
 };
 
+/// A client that answers at once is back within this; a sleep would cost it more.
+constexpr uint64_t kUsualSpinNs = 40'000;
+
 class Ring {
  public:
-  Ring() = default;
+  /// Waits that were on average shorter than `spinNs` are spun through, and no spin is longer: an idle thread sleeps. 0: none is.
+  explicit Ring(uint64_t spinNs) : spinNs_(spinNs) {}
   ~Ring();
   Ring(const Ring&) = delete;
   Ring& operator=(const Ring&) = delete;
@@ -56,6 +60,7 @@ class Ring {
   bool deferred_ = false;  // completions are only made when this thread asks for them
   bool multishotAccept_ = false;
   uint32_t setup_ = 0;
+  const uint64_t spinNs_;
   uint64_t roundNs_ = 0;
   RingStats stats_;
   uint64_t gapNs_ = 1'000'000;  // moving average of the time that waits took

@@ -41,7 +41,7 @@ struct StartResult {
 
 class Worker final : private Threads {
  public:
-  Worker(Plane& plane, uint32_t index, uint64_t poolBytes);
+  Worker(Plane& plane, uint32_t index, uint64_t poolBytes, uint64_t spinNs);
   ~Worker();
 
   // From any thread.
