@@ -70,7 +70,7 @@ describe("a machine that installs", () => {
     expect((await curl(16, "/uqbar/install/kickstart.cfg")).code).not.toBe(0);
     const text = await menu();
     expect(text).toContain("linux $server/uqbar/entry/0/vmlinuz");
-    expect(text).toContain(`inst.repo=${daemon.url}/uqbar/tree/ inst.ks=${daemon.url}/uqbar/install/kickstart.cfg`);
+    expect(text).toContain(`inst.repo=${daemon.url}/uqbar/tree/ inst.ks=${daemon.url}/uqbar/install/kickstart.cfg inst.nonibftiscsiboot`);
     expect(text).not.toContain("netroot=");
     expect((await get(16, "/uqbar/entry/0/vmlinuz")).equals(files.get("images/pxeboot/vmlinuz") ?? Buffer.alloc(0))).toBe(true);
     expect((await get(16, "/uqbar/entry/0/initrd")).equals(files.get("images/pxeboot/initrd.img") ?? Buffer.alloc(0))).toBe(true);

@@ -48,8 +48,9 @@ function installerArguments(machine: Machine, { kind }: InstallSource, installer
     const rescue = kind === "rescue" ? " rescue/enable=true" : "";
     return `${preseedArguments(answersUrl(machine, facts, PRESEED), machine.hostname)}${rescue}`;
   }
-  const rescue = kind === "rescue" ? ["inst.rescue"] : [];
-  return ["ip=dhcp", `inst.repo=${treeUrl(machine, facts)}`, `inst.ks=${answersUrl(machine, facts, KICKSTART)}`, ...rescue].join(" ");
+  // Without its word Anaconda puts no boot loader on an iSCSI disk that the firmware's iBFT does not name.
+  const own = kind === "rescue" ? "inst.rescue" : "inst.nonibftiscsiboot";
+  return ["ip=dhcp", `inst.repo=${treeUrl(machine, facts)}`, `inst.ks=${answersUrl(machine, facts, KICKSTART)}`, own].join(" ");
 }
 
 export async function originOf(tree: MediumTree, path: string): Promise<FileOrigin> {

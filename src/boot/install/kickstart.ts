@@ -137,7 +137,8 @@ function packages({ facts, snippet }: InstallRequest): string[] {
 
 /**
  * What makes the installed system boot on any machine of the rack: an initramfs that was not tailored to this one (`hostonly=no`
- * takes the drivers of all network cards), with what attaches an iSCSI root; then word that the installation is over.
+ * takes the drivers of all network cards), with what attaches an iSCSI root, and entries that name no network card of this
+ * machine; then word that the installation is over.
  */
 function afterwards(request: InstallRequest): string[] {
   const { image, facts } = request;
@@ -160,6 +161,7 @@ function afterwards(request: InstallRequest): string[] {
         `find /var/lib/iscsi/nodes -type f -exec sed -i -e 's/^${pattern} *=.*/${key} = ${value}/' {} + 2>/dev/null || :`,
       ];
     }),
+    `grubby --update-kernel=ALL --remove-args="${ofThisMachine(request).join(" ")}"`,
     "for kernel in $(rpm -q kernel-core --qf '%{VERSION}-%{RELEASE}.%{ARCH}\\n'); do dracut -f --kver \"$kernel\"; done",
     "%end",
     "",
@@ -173,6 +175,14 @@ function afterwards(request: InstallRequest): string[] {
     `curl -fsS -o /dev/null -X POST ${shellWord(outcomeUrl(request, "failed"))}`,
     "%end",
   ];
+}
+
+/**
+ * Anaconda has the boot loader's entries say by which network card, of which name, which target is reached. Without that,
+ * whatever machine boots the disk is told its own; but a secret has no other place than `netroot`.
+ */
+function ofThisMachine({ chap }: InstallRequest): readonly string[] {
+  return ["ip", "ifname", ...(chap === undefined ? ["netroot", "rd.iscsi.initiator"] : [])];
 }
 
 /** One word of a kickstart, which is taken apart by Python's shlex. */
