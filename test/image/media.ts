@@ -75,7 +75,8 @@ variants = AppStream,BaseOS
 `;
 }
 
-export function writeTree(folder: string, files: ReadonlyMap<string, Buffer>, links: Readonly<Record<string, string>> = {}): void {
+/** Returns `folder`. */
+export function writeTree(folder: string, files: ReadonlyMap<string, Buffer>, links: Readonly<Record<string, string>> = {}): string {
   for (const [path, content] of files) {
     mkdirSync(dirname(join(folder, path)), { recursive: true });
     writeFileSync(join(folder, path), content);
@@ -84,6 +85,7 @@ export function writeTree(folder: string, files: ReadonlyMap<string, Buffer>, li
     mkdirSync(dirname(join(folder, path)), { recursive: true });
     symlinkSync(target, join(folder, path));
   }
+  return folder;
 }
 
 /** `options` are those of mkisofs: -R for Rock Ridge, -J for Joliet. */

@@ -53,5 +53,6 @@ test("any text and any line lost is a description or a reason", () => {
         }
       },
     ),
+    { numRuns: 10_000 },
   );
-});
+}, 60_000);

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { stringify } from "yaml";
@@ -175,7 +175,16 @@ describe("images on the command line", () => {
   test("that cannot be are refused with a sentence, and nothing is changed", async () => {
     await start("disk");
     writeFileSync(join(daemon.folder, "not.iso"), "hello");
+    writeFileSync(join(daemon.folder, "short.iso"), readFileSync(iso).subarray(0, 4_000_000));
+    const changed = new Map([...files, ["images/install.img", Buffer.from("other")]] as const);
+    await makeIso(writeTree(join(daemon.folder, "changed"), changed), join(daemon.folder, "changed.iso"));
+    changed.delete(".treeinfo");
+    await makeIso(writeTree(join(daemon.folder, "bare"), changed), join(daemon.folder, "bare.iso"));
     for (const [words, reason] of [
+      [["image", "import", join(daemon.folder, "short.iso")], "short.iso: it ends before its file images/"],
+      [["image", "import", join(daemon.folder, "changed.iso")], "images/install.img is not what its .treeinfo says (SHA-256); copy it anew"],
+      [["image", "import", join(daemon.folder, "bare.iso")], "it has neither the .treeinfo of RHEL and its rebuilds nor"],
+      [["image", "import", iso, "--name", "rhel/8"], "is not the name of an image"],
       [["image", "import", join(daemon.folder, "not.iso")], "it is no ISO 9660 image: name the medium's .iso file"],
       [["image", "import", join(daemon.folder, "gone.iso")], "does not exist"],
       [["image", "show", "nothing"], "there is no image nothing; import it with"],
@@ -185,9 +194,20 @@ describe("images on the command line", () => {
     ] as const) {
       const { code, stderr } = await rackboot(...words);
       expect([code, stderr]).toEqual([1, expect.stringContaining(reason)]);
+      expect(stderr.trimEnd().split("\n"), stderr).toHaveLength(1);
     }
     expect((await rackboot("machine", "install", "uqbar")).code).toBe(2);
     expect((await rackboot("image", "import", "-")).code).toBe(2);
     expect((await rackboot("image", "list")).stdout).toContain("no images yet");
+    expect(readdirSync(join(daemon.storage, "images"))).toEqual([]);
+  });
+
+  test("are deleted although machines boot them, which say so on their screens", async () => {
+    await start();
+    expect((await rackboot("image", "import", iso)).code).toBe(0);
+    expect(await menu()).toContain("inst.ks=");
+    expect((await rackboot("image", "delete", "rhel-8.10")).code).toBe(0);
+    expect(await menu()).toContain("there is no image rhel-8.10; import it with");
+    expect((await curl(16, `/uqbar/tree/${PACKAGE}`)).stderr).toContain("404");
   });
 });
