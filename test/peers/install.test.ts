@@ -182,7 +182,10 @@ describe("images on the command line", () => {
     await makeIso(writeTree(join(daemon.folder, "bare"), changed), join(daemon.folder, "bare.iso"));
     for (const [words, reason] of [
       [["image", "import", join(daemon.folder, "short.iso")], "short.iso: it ends before its file images/"],
-      [["image", "import", join(daemon.folder, "changed.iso")], "images/install.img is not what its .treeinfo says (SHA-256); copy it anew"],
+      [
+        ["image", "import", join(daemon.folder, "changed.iso")],
+        "images/install.img is not what its .treeinfo says (SHA-256); copy it anew",
+      ],
       [["image", "import", join(daemon.folder, "bare.iso")], "it has neither the .treeinfo of RHEL and its rebuilds nor"],
       [["image", "import", iso, "--name", "rhel/8"], "is not the name of an image"],
       [["image", "import", join(daemon.folder, "not.iso")], "it is no ISO 9660 image: name the medium's .iso file"],
