@@ -45,6 +45,8 @@ export interface QemuOptions {
   readonly uuid?: string;
   readonly firmware: FirmwareName;
   readonly memoryMiB?: number;
+  /** QEMU's name of a processor; default: all that it can emulate. */
+  readonly processor?: string;
   /** Keeps the firmware's variables, the console's socket and its log; made when missing. */
   readonly directory: string;
 }
@@ -165,7 +167,7 @@ export class QemuMachine {
   }
 
   #commandLine(socketPath: string): string[] {
-    const { name, mac, uuid, firmware, memoryMiB = 1024, directory } = this.#options;
+    const { name, mac, uuid, firmware, memoryMiB = 1024, processor = "max", directory } = this.#options;
     const { flash, machine, arguments: more = [] } = FIRMWARES[firmware];
     const variables = join(directory, "variables.fd");
     const pflash = flash && [
@@ -182,7 +184,7 @@ export class QemuMachine {
         "-accel",
         "tcg,thread=multi",
         "-cpu",
-        "max",
+        processor,
         "-smp",
         "2",
         "-m",

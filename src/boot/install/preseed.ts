@@ -96,12 +96,11 @@ function attachDisk(request: InstallRequest): string {
                 ["node.session.auth.password_in", chap.mutual.secret],
               ]),
         ];
-  const settings = [...proof, ...iscsiTimeouts(facts.portals.length).map(([key, value]) => [key, String(value)])];
   const nodes = facts.portals.flatMap((portal) => {
     const node = `iscsiadm -m node -T ${shellWord(machine.target)} -p ${portal}:${facts.iscsiPort},1`;
     return [
       `${node} -o new`,
-      ...settings.map(([key = "", value = ""]) => `${node} -o update -n ${shellWord(key)} -v ${shellWord(value)}`),
+      ...proof.map(([key = "", value = ""]) => `${node} -o update -n ${shellWord(key)} -v ${shellWord(value)}`),
       `${node} --login`,
     ];
   });
@@ -109,6 +108,8 @@ function attachDisk(request: InstallRequest): string {
     "mkdir -p /etc/iscsi",
     `echo InitiatorName=${machine.initiators[0]} >${INITIATOR_FILE}`,
     `chmod 600 ${INITIATOR_FILE}`,
+    // Where a key stands twice, the later one counts. This file goes onto the disk, and nodes have its values.
+    ...iscsiTimeouts(facts.portals.length).map(([key, value]) => `echo '${key} = ${value}' >>/etc/iscsi/iscsid.conf`),
     "iscsi-start",
     ...nodes,
     "update-dev --settle",
