@@ -35,8 +35,9 @@ export interface DhcpServerOptions {
   readonly watchEveryMs?: number;
 }
 
-/** Leases gather for as long as the last commit took, so that storing never takes more than half of the time; at most this long. */
-const GATHER_MAX_MS = 5;
+/** Leases gather for so many times as long as the last commit took, so that storing never takes more than a quarter of the time; at most this long. */
+const GATHER_TIMES = 3;
+const GATHER_MAX_MS = 50;
 /** After so many addresses in use by others, the client has to ask again. */
 const PROBES_OF_A_QUESTION = 4;
 
@@ -308,7 +309,7 @@ export class DhcpServer {
     try {
       const startMs = performance.now();
       this.#options.store.commit([...this.#dirty.values()]);
-      this.#gatherMs = Math.min(performance.now() - startMs, GATHER_MAX_MS);
+      this.#gatherMs = Math.min(GATHER_TIMES * (performance.now() - startMs), GATHER_MAX_MS);
       this.#dirty.clear();
       if (this.#storeFailed) this.#started();
       this.#storeFailed = false;

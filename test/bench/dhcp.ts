@@ -26,6 +26,9 @@ const CLIENTS = 60_000;
 const root = join(import.meta.dirname, "..", "..");
 const directory = join(root, "build", "dhcp-figures");
 
+const WARM_RATE = 500;
+const WARM_SECONDS = 2;
+
 interface Figure extends Exchanges {
   readonly server: ServerName;
   readonly offeredPerSecond: number;
@@ -39,8 +42,10 @@ async function measure(server: ServerName, offeredPerSecond: number, seconds: nu
   mkdirSync(folder, { recursive: true });
   try {
     const started = await SERVERS[server](life, link, folder);
-    // What was started settles.
     await sleep(500);
+    // What a server does once, compiling its code or asking the wire for its first addresses, is not what is measured.
+    const warming = ["perfdhcp", "-4", "-l", link.clientPort, "-r", `${WARM_RATE}`, "-p", `${WARM_SECONDS}`, "-R", `${CLIENTS}`];
+    await run(warming, { prefix: link.clients, timeoutMs: 60_000 });
     const before = started.cpuSeconds();
     const command = [
       "perfdhcp",
