@@ -80,6 +80,16 @@ bench-storm: build ## A boot storm: forty clones of one disk read at once, besid
 	@test/setup/packages.sh build test
 	@node test/bench/storm.ts $(BENCH)
 
+.PHONY: bench-tftp
+bench-tftp: build ## TFTP beside atftpd and dnsmasq: lock step, windows, lost blocks, forty at once
+	@test/setup/packages.sh build test
+	@node test/bench/tftp.ts $(BENCH)
+
+.PHONY: bench-http
+bench-http: build ## HTTP: a cached gigabyte, and forty downloads at once
+	@test/setup/packages.sh build test
+	@node test/bench/http.ts $(BENCH)
+
 .PHONY: bench-looks
 bench-looks: build ## How long a machine waits for the menu that its own disk asks for
 	@test/setup/packages.sh demo test

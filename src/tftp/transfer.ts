@@ -9,14 +9,18 @@ import { TFTP_ERROR } from "./packet.ts";
  * While sending, what an ACK means depends on how the blocks in flight came to be sent:
  *
  *   flight      ACK of all in flight      ACK of some of them            repeated or older ACK   timer
- *   steady      next window, steady       go back to it, went-back       nothing                 resend, timed-out
- *   went-back   next window, steady       note it, short timer           nothing                 resend, timed-out
+ *   steady      next window, steady       go back to it, went-back       short timer, holed      the last block, probed
+ *   went-back   next window, steady       note it, short timer, holed    nothing                 the last block, probed
+ *   probed      next window, steady       go back to it, went-back       short timer, holed      resend, timed-out
+ *   holed       next window, steady       note it, short timer           nothing                 resend, timed-out
  *   timed-out   next window, steady       fill up its window             nothing                 resend, timed-out
  *
  * So a window is resent once for the ACK that reports a hole in it, and then only when the timer says so: a client that
  * acknowledges every block after a hole (OVMF does) cannot start a storm, and neither can a duplicated ACK in lock step
- * (RFC 1123, 4.2.3.1). After a time-out the client may hold more than its last ACK said; it tells so at the first block
- * it knows already, and the blocks behind that one are still on their way, so only what its window lacks is sent.
+ * (RFC 1123, 4.2.3.1). Silence after a window means that its last block was lost, or the ACK: its last block sent again finds
+ * out which for one packet (as RFC 8985, 7 does for TCP). After the time-out that follows, the client may hold more than its
+ * last ACK said; it tells so at the first block it knows already, and the blocks behind that one are still on their way, so only
+ * what its window lacks is sent.
  */
 export type Transfer = Offered | Sending | Ended;
 
@@ -43,7 +47,7 @@ export interface Offered extends Common {
 }
 export interface Sending extends Common {
   readonly phase: "sending";
-  readonly flight: "steady" | "went-back" | "timed-out";
+  readonly flight: "steady" | "went-back" | "probed" | "holed" | "timed-out";
   /** Block numbers here count on from 1 without rolling over; only the wire has 16 bits. */
   readonly acked: number;
   readonly sent: number;
@@ -140,9 +144,11 @@ function acknowledged(transfer: Sending, block: number, nowMs: number): Step {
   const further: Sending = { ...measured(transfer, nowMs), acked: upTo, timeouts: 0, departedMs: undefined };
   switch (transfer.flight) {
     case "steady":
+    case "probed":
       return resend(further, "went-back");
     case "went-back":
-      return { transfer: further, actions: [recoveryWait(further)] };
+    case "holed":
+      return holed(further);
     case "timed-out":
       return fillWindow(further);
   }
@@ -150,10 +156,13 @@ function acknowledged(transfer: Sending, block: number, nowMs: number): Step {
 
 /** Nothing is resent. In a window it may still mean that its first block was lost, so the timer need not be a long one. */
 function repeated(transfer: Sending): Step {
-  const hole = transfer.plan.windowsize > 1 && transfer.flight === "steady" && transfer.departedMs !== undefined;
-  if (!hole) return { transfer, actions: nothing };
-  // Once a window: with the departure forgotten, further repeats of the ACK come out above.
-  const waiting: Sending = { ...transfer, departedMs: undefined };
+  const isNews = transfer.flight === "steady" || transfer.flight === "probed";
+  return transfer.plan.windowsize > 1 && isNews ? holed(transfer) : { transfer, actions: nothing };
+}
+
+/** The client said that it lacks something: once, since further repeats of the ACK say nothing new. */
+function holed(transfer: Sending): Step {
+  const waiting: Sending = { ...transfer, flight: "holed", departedMs: undefined };
   return { transfer: waiting, actions: [recoveryWait(waiting)] };
 }
 
@@ -180,6 +189,7 @@ function fillWindow(transfer: Sending): Step {
 }
 
 function timedOut(transfer: Offered | Sending): Step {
+  if (transfer.phase === "sending" && isSilent(transfer)) return probe(transfer);
   const timeouts = transfer.timeouts + 1;
   if (timeouts > MAX_TIMEOUTS) {
     const reason = transfer.phase === "offered" ? "the client never answered" : silence(transfer);
@@ -188,6 +198,16 @@ function timedOut(transfer: Offered | Sending): Step {
   if (transfer.phase === "sending") return resend({ ...transfer, timeouts }, "timed-out");
   const next: Offered = { ...transfer, timeouts, departedMs: undefined };
   return { transfer: next, actions: [{ kind: "send-oack" }, wait(next)] };
+}
+
+/** Of a window of several blocks nothing was heard, nor that it has a hole. */
+function isSilent({ flight, sent, acked }: Sending): boolean {
+  return (flight === "steady" || flight === "went-back") && sent > acked + 1;
+}
+
+function probe(transfer: Sending): Step {
+  const next: Sending = { ...transfer, flight: "probed", departedMs: undefined };
+  return { transfer: next, actions: [{ kind: "send-blocks", first: next.sent, count: 1 }, wait(next)] };
 }
 
 /** RFC 1350, 6: without the last ACK nobody knows whether the client has it all. */

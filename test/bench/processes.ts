@@ -52,3 +52,19 @@ export function processTree(root: number): readonly number[] {
 export function memoryOf(root: number, key: "VmHWM" | "VmRSS"): number {
   return processTree(root).reduce((sum, pid) => sum + statusBytes(readProc(pid, "status"), key), 0);
 }
+
+const TICKS_PER_SECOND = 100;
+
+/** Processor time of a process, of its children, and of those that have ended since: user and system (proc(5), utime to cstime). */
+export function cpuSeconds(root: number): number {
+  let ticks = 0;
+  for (const pid of processTree(root)) {
+    const stat = readProc(pid, "stat");
+    const times = stat
+      .slice(stat.lastIndexOf(")") + 2)
+      .split(" ")
+      .slice(11, 15);
+    ticks += times.reduce((sum, time) => sum + Number(time), 0);
+  }
+  return ticks / TICKS_PER_SECOND;
+}

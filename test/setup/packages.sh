@@ -9,7 +9,7 @@ declare -A GROUPS_OF=(
   [test]="
     clang libclang-rt-dev clang-format shellcheck
     libiscsi-bin grub-pc-bin systemd-boot-efi qemu-utils qemu-block-extra tgt istgt fio
-    tftp-hpa atftp ipxe tcpdump dnsmasq-base isc-dhcp-client busybox openssl
+    tftp-hpa atftp atftpd ipxe tcpdump dnsmasq-base isc-dhcp-client busybox openssl
     isc-dhcp-relay dhcpcd-base network-manager kea-admin kea-dhcp4-server
     rauc dbus genimage squashfs-tools
     qemu-system-arm g++-aarch64-linux-gnu kmod python3-magic

@@ -1,5 +1,6 @@
 #include "files/file-sender.h"
 
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -18,7 +20,8 @@ namespace {
 constexpr double kSpinMs = 0.04;
 /// A wait that counts as no longer than this, so that the average finds back when the packets come fast again.
 constexpr double kLongestGapMs = 1;
-constexpr uint32_t kMostSleeps = 64;
+/// How often the machine's load is looked at while files are sent.
+constexpr double kAskMs = 20;
 constexpr int kReadyAtOnce = 64;
 /// The bell's key among deliveries, which count from 1.
 constexpr uint32_t kBell = 0;
@@ -110,19 +113,14 @@ void FileSender::run() {
   }
 }
 
-/// Until something is ready or a deadline has come; first looks for as long as the last waits took, if that was short. Where looking
-/// was in vain the client may need this very processor: the next waits sleep at once, twice as many each time.
+/// Until something is ready or a deadline has come; first looks for as long as the last waits took, if that was short.
 void FileSender::wait() {
   const double begunMs = monotonicMs();
   round_.nowMs = begunMs;
   int handled = 0;
-  if (sleeps_ > 0) {
-    --sleeps_;
-  } else if (gapMs_ <= kSpinMs) {
+  if (gapMs_ <= kSpinMs && mayLook(begunMs)) {
     do handled = poll(0);
     while (handled == 0 && round_.nowMs - begunMs < kSpinMs && round_.nowMs < earliestMs_);
-    pause_ = handled > 0 ? 1 : std::min(2 * pause_, kMostSleeps);
-    if (handled == 0) sleeps_ = pause_;
   }
   if (handled == 0) {
     const double left = std::ceil(std::max(earliestMs_ - round_.nowMs, 0.0));
@@ -130,6 +128,21 @@ void FileSender::wait() {
   }
   // What was done since the wait is not part of it.
   gapMs_ = (7 * gapMs_ + std::min(waitedToMs_ - begunMs, kLongestGapMs)) / 8;
+}
+
+/// Looking takes a processor that has nothing else to do, or it keeps the very client waiting whose packet it looks for.
+bool FileSender::mayLook(double nowMs) {
+  if (nowMs - askedMs_ < kAskMs) return mayLook_;
+  askedMs_ = nowMs;
+  std::array<char, 128> text{};
+  const int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+  const ssize_t length = fd < 0 ? -1 : read(fd, text.data(), text.size() - 1);
+  if (fd >= 0) close(fd);
+  // proc_loadavg(5): three averages, then what is to run now, this thread included, by what there is.
+  unsigned runnable = 0;
+  const bool known = length > 0 && sscanf(text.data(), "%*s %*s %*s %u", &runnable) == 1;
+  mayLook_ = known && runnable <= std::thread::hardware_concurrency();
+  return mayLook_;
 }
 
 /// Serves what is ready. Returns how many were.

@@ -50,6 +50,7 @@ class FileSender {
   void post(Order order);
   void run();
   void wait();
+  bool mayLook(double nowMs);
   int poll(int timeoutMs);
   void takeOrders();
   void add(std::unique_ptr<Delivery> delivery);
@@ -76,8 +77,8 @@ class FileSender {
   double earliestMs_ = Delivery::kNever;  // no deadline is before this one
   double gapMs_ = 1;                      // moving average of the time that waits took
   double waitedToMs_ = 0;
-  uint32_t sleeps_ = 0;  // waits that are not to look first
-  uint32_t pause_ = 1;   // as many of them, when looking is in vain again
+  double askedMs_ = -1e9;  // when the load was looked at
+  bool mayLook_ = false;
 };
 
 }  // namespace rackboot

@@ -55,17 +55,29 @@ void TftpTransfer::acknowledged(uint16_t block, double nowMs) {
   }
   departedMs_.reset();
   switch (flight_) {
-    case Flight::steady: return resend(Flight::wentBack);
-    case Flight::wentBack: return recoveryWait();
+    case Flight::steady:
+    case Flight::probed: return resend(Flight::wentBack);
+    case Flight::wentBack:
+    case Flight::holed: return holed();
     case Flight::timedOut: return fillWindow();
   }
 }
 
 void TftpTransfer::repeated() {
-  if (plan_.windowsize == 1 || flight_ != Flight::steady || !departedMs_) return;
-  // Once a window: with the departure forgotten, further repeats of the ACK come out above.
+  if (plan_.windowsize > 1 && (flight_ == Flight::steady || flight_ == Flight::probed)) holed();
+}
+
+void TftpTransfer::holed() {
+  flight_ = Flight::holed;
   departedMs_.reset();
   recoveryWait();
+}
+
+void TftpTransfer::probe() {
+  flight_ = Flight::probed;
+  departedMs_.reset();
+  orders_.sendBlocks(sent_, 1);
+  wait();
 }
 
 void TftpTransfer::nextWindow(double nowMs) {
@@ -92,6 +104,8 @@ void TftpTransfer::fillWindow() {
 
 void TftpTransfer::timedOut() {
   if (phase_ == Phase::ended) return;
+  const bool silent = (flight_ == Flight::steady || flight_ == Flight::wentBack) && sent_ > acked_ + 1;
+  if (phase_ == Phase::sending && silent) return probe();
   ++timeouts_;
   if (timeouts_ > kMaxTimeouts) {
     if (phase_ == Phase::offered) return end(TransferEnd::failed, "the client never answered", true);

@@ -50,7 +50,7 @@ class TftpTransfer {
 
  private:
   enum class Phase : uint8_t { offered, sending, ended };
-  enum class Flight : uint8_t { steady, wentBack, timedOut };
+  enum class Flight : uint8_t { steady, wentBack, probed, holed, timedOut };
   /// RFC 6298, 2; milliseconds.
   struct RoundTrip {
     double smoothMs;
@@ -63,6 +63,8 @@ class TftpTransfer {
   void resend(Flight flight);
   void fillWindow();
   void repeated();
+  void holed();
+  void probe();
   void measure(double nowMs);
   void wait();
   void recoveryWait();

@@ -26,7 +26,8 @@
 namespace {
 
 constexpr const char* kUsage =
-    "tftp-client PORT NAME FILE [--blksize N] [--windowsize N] [--sessions N] [--loss PERCENT] [--seed N] [--answers once|always] "
+    "tftp-client ADDRESS PORT NAME FILE [--blksize N] [--windowsize N] [--sessions N] [--loss PERCENT] [--ack-loss PERCENT] [--seed N] "
+    "[--answers once|always] "
     "[--timeout SECONDS]\n"
     "  --answers  what a block that does not fit is answered with: the last good ACK once (as atftp), or always (as OVMF)\n";
 constexpr uint16_t kReadRequest = 1, kData = 3, kAck = 4, kError = 5, kOptionAck = 6;
@@ -51,6 +52,7 @@ struct Options {
   uint32_t windowsize = 1;
   size_t sessions = 1;
   double loss = 0;
+  double ackLoss = 0;
   uint32_t seed = 1;
   bool answersAlways = false;
   double timeoutSeconds = 60;
@@ -128,11 +130,15 @@ class Session {
     if (length < 2) return;
     const auto opcode = static_cast<uint16_t>(packet[0] << 8 | packet[1]);
     if (opcode == kData) ++totals_.dataPackets;
-    if (lost()) return;
+    if (opcode == kData && lost(options_.loss)) return;
     if (opcode == kError) return fail(std::string(reinterpret_cast<const char*>(packet) + kHeaderBytes, length > 5 ? length - 5 : 0));
     if (opcode == kOptionAck) {
-      if (have_ == 0) acknowledge();
-      return;
+      if (have_ > 0) return;
+      // A server that does not know windows says nothing of them (RFC 7440, 3).
+      const std::string options(reinterpret_cast<const char*>(packet), length);
+      const size_t at = options.find("windowsize");
+      windowsize_ = at == std::string::npos ? 1 : static_cast<uint32_t>(atoi(options.c_str() + at + sizeof "windowsize"));
+      return acknowledge();
     }
     if (opcode != kData || length < kHeaderBytes) return;
     const auto block = static_cast<uint16_t>(packet[2] << 8 | packet[3]);
@@ -153,16 +159,16 @@ class Session {
       // The last ACK is not lost: waiting for what the server does then is no part of what is measured.
       return finish();
     }
-    if (++sinceAck_ == options_.windowsize) acknowledge();
+    if (++sinceAck_ == windowsize_) acknowledge();
   }
 
-  bool lost() { return options_.loss > 0 && std::uniform_real_distribution<>(0, 1)(random_) < options_.loss; }
+  bool lost(double share) { return share > 0 && std::uniform_real_distribution<>(0, 1)(random_) < share; }
 
   void acknowledge() {
     sinceAck_ = 0;
     deadline_ = now() + kRepeatSeconds;
     ++totals_.acksSent;
-    if (!lost()) say();
+    if (!lost(options_.ackLoss)) say();
   }
 
   void say() {
@@ -192,6 +198,7 @@ class Session {
   std::array<mmsghdr, kBatch> headers_{};
   uint64_t have_ = 0;
   uint32_t sinceAck_ = 0;
+  uint32_t windowsize_ = 1;
   int requests_ = 0;
   bool connected_ = false;
   bool saidHole_ = false;
@@ -200,17 +207,16 @@ class Session {
 };
 
 bool parse(int argc, char** argv, Options& out) {
-  if (argc < 4) return false;
+  if (argc < 5 || inet_pton(AF_INET, argv[1], &out.server.sin_addr) != 1) return false;
   out.server.sin_family = AF_INET;
-  out.server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  out.server.sin_port = htons(static_cast<uint16_t>(atoi(argv[1])));
-  out.name = argv[2];
-  const int fd = open(argv[3], O_RDONLY);
+  out.server.sin_port = htons(static_cast<uint16_t>(atoi(argv[2])));
+  out.name = argv[3];
+  const int fd = open(argv[4], O_RDONLY);
   struct stat found {};
   if (fd < 0 || fstat(fd, &found) != 0) return false;
   out.sizeBytes = static_cast<uint64_t>(found.st_size);
   out.content = static_cast<const uint8_t*>(mmap(nullptr, out.sizeBytes, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0));
-  for (int i = 4; i + 1 < argc; i += 2) {
+  for (int i = 5; i + 1 < argc; i += 2) {
     const std::string key = argv[i], value = argv[i + 1];
     if (key == "--blksize")
       out.blksize = static_cast<uint32_t>(std::stoul(value));
@@ -220,6 +226,8 @@ bool parse(int argc, char** argv, Options& out) {
       out.sessions = std::stoul(value);
     else if (key == "--loss")
       out.loss = std::stod(value) / 100;
+    else if (key == "--ack-loss")
+      out.ackLoss = std::stod(value) / 100;
     else if (key == "--seed")
       out.seed = static_cast<uint32_t>(std::stoul(value));
     else if (key == "--answers")
