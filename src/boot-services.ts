@@ -273,7 +273,12 @@ export class BootServices {
 
   #tftpSettings(): ConstructorParameters<typeof TftpServer>[0] {
     const { network, tftp } = this.#settings().config;
-    return { address: network.address, port: tftp.port, windowsize: tftp.windowsize };
+    return {
+      address: network.address,
+      port: tftp.port,
+      windowsize: tftp.windowsize,
+      ...(tftp.upload !== undefined && { upload: tftp.upload }),
+    };
   }
 
   #httpSettings(): ConstructorParameters<typeof HttpServer>[0] {

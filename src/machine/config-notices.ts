@@ -16,7 +16,7 @@ interface Unused {
 }
 
 /** Keys that are read and checked, and that nothing acts upon yet. */
-const NOT_YET_USED: readonly Unused[] = [{ path: ["tftp", "upload"] }];
+const NOT_YET_USED: readonly Unused[] = [];
 
 /** Machines lose their root when a lease runs out that nobody renews, so shorter ones deserve a word. */
 const SHORT_LEASE_MS = 6 * 3_600_000;

@@ -100,6 +100,15 @@ export type StateEvent =
       readonly path: string;
       readonly reason: string;
     })
+  // A file that a client wrote (tftp.upload).
+  | (Who & {
+      readonly type: "upload.finished";
+      readonly address: Ipv4;
+      readonly path: string;
+      readonly sizeBytes: number;
+      readonly elapsedMs: number;
+    })
+  | (Who & { readonly type: "upload.failed"; readonly address: Ipv4; readonly path: string; readonly reason: string })
   // iSCSI. `connection` is unique while the daemon runs.
   | (Who & {
       readonly type: "iscsi.login";

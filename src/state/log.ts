@@ -75,6 +75,10 @@ const LINES: Lines = {
   }),
   "transfer.failed": warn((event) => `${who(event)} did not get ${event.path} over ${event.transport}: ${event.reason}`),
   "file.refused": debug((event) => `${who(event)} finds no ${event.path} over ${event.transport}: ${event.reason}`),
+  "upload.finished": info(
+    (event) => `${who(event)} wrote ${event.path} (${size(event.sizeBytes)} in ${(event.elapsedMs / 1000).toFixed(1)} s)`,
+  ),
+  "upload.failed": warn((event) => `${who(event)} did not write ${event.path}: ${event.reason}`),
   "iscsi.login": info(
     (event) =>
       `${event.machine ?? event.initiator} ${event.reinstated ? "logs in again" : "logs in"} to ${event.target} from ${event.peer}`,

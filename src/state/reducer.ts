@@ -135,6 +135,8 @@ function change(state: State, event: TimedEvent): State {
     case "dhcp.rogue":
     case "dhcp.rogueGone":
     case "file.refused":
+    case "upload.finished":
+    case "upload.failed":
     case "iscsi.discovery":
     case "iscsi.refused":
     case "iscsi.slowed":

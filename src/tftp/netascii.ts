@@ -21,3 +21,27 @@ export function toNetascii(bytes: Uint8Array): Uint8Array {
   }
   return out;
 }
+
+/** The other way round, in pieces as they come: CR LF is LF, CR NUL is CR; a CR before anything else stays. */
+export class FromNetascii {
+  #carriageReturn = false;
+
+  decode(octets: Uint8Array): Uint8Array {
+    const out = new Uint8Array(octets.length + 1);
+    let at = 0;
+    for (const octet of octets) {
+      if (this.#carriageReturn && octet !== LF) out[at++] = CR;
+      const isHeld = octet === CR;
+      if (!isHeld && !(this.#carriageReturn && octet === NUL)) out[at++] = octet;
+      this.#carriageReturn = isHeld;
+    }
+    return out.subarray(0, at);
+  }
+
+  /** What was held back for an octet that never came. */
+  end(): Uint8Array {
+    const rest = this.#carriageReturn ? Uint8Array.of(CR) : new Uint8Array();
+    this.#carriageReturn = false;
+    return rest;
+  }
+}

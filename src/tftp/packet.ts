@@ -64,6 +64,7 @@ export const TFTP_ERROR = {
   diskFull: 3,
   illegalOperation: 4,
   unknownTransfer: 5,
+  fileExists: 6,
   optionNegotiation: 8,
 } as const;
 

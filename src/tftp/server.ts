@@ -10,10 +10,11 @@ import type { Emit } from "../state/events.ts";
 import { type Peer, startDownload } from "./download.ts";
 import { MAX_NETASCII_BYTES, toNetascii } from "./netascii.ts";
 import { ETHERNET_BLKSIZE, negotiate } from "./options.ts";
-import { decodePacket, encodePacket, type ReadRequest, TFTP_ERROR, type TftpPacket } from "./packet.ts";
-import { type Slot, Slots } from "./slots.ts";
+import { decodePacket, encodePacket, type ReadRequest, TFTP_ERROR, type TftpPacket, type WriteRequest } from "./packet.ts";
+import { type ClaimedSlot, type Slot, Slots } from "./slots.ts";
 import { boundSocket, ignore } from "./sockets.ts";
 import { DEFAULT_MAX_WAIT_MS, MAX_WINDOWSIZE } from "./transfer.ts";
+import { serveWriteRequest } from "./write-request.ts";
 
 export interface TftpSettings {
   /** Requests are taken and answered on this address only. */
@@ -22,6 +23,8 @@ export interface TftpSettings {
   readonly port: number;
   /** Largest window that is agreed to, in blocks. */
   readonly windowsize: number;
+  /** A folder that clients may write to; absent, write requests are refused. */
+  readonly upload?: string;
   /** Largest block that is agreed to, in octets; by default what fits an Ethernet frame. */
   readonly blksize?: number;
 }
@@ -41,7 +44,7 @@ export interface TftpParts {
 /** RFC 768 lets a sender that wants no answer leave its port out. Nothing can be sent there, and dgram throws when it is tried. */
 const NO_PORT = "a packet from port 0, which cannot be answered";
 
-/** Serves boot files over TFTP (RFC 1350, 2347, 2348, 2349, 7440). Read only: a write request is refused. */
+/** Serves boot files over TFTP (RFC 1350, 2347, 2348, 2349, 7440). A write request is refused unless a folder is named for uploads. */
 export class TftpServer {
   readonly #parts: TftpParts;
   #settings: TftpSettings;
@@ -133,8 +136,7 @@ export class TftpServer {
         void this.#readRequest(packet, from);
         break;
       case "wrq":
-        this.#parts.downloads.refused(this.#client(from), packet.filename, "a write request, and uploads are not taken");
-        this.#refuse(from, TFTP_ERROR.accessViolation, "this server takes no uploads");
+        void this.#writeRequest(packet, from);
         break;
       case "data":
       case "ack":
@@ -147,22 +149,52 @@ export class TftpServer {
     }
   }
 
+  async #writeRequest(request: WriteRequest, from: RemoteInfo): Promise<void> {
+    const client = this.#client(from);
+    const claim = this.#claim(request, client, from);
+    if (claim === undefined) return;
+    const { address, upload, blksize } = this.#settings;
+    await serveWriteRequest({
+      ...this.#parts,
+      ...claim,
+      request,
+      client,
+      from,
+      address,
+      folder: upload,
+      blksize,
+      refuse: (code, message) => this.#refuse(from, code, message),
+      onMalformed: (peer, reason) => this.#malformed(peer, reason),
+      onStranger: (stranger) => this.#stranger(stranger),
+    });
+    this.#begun(claim);
+  }
+
+  #claim(request: ReadRequest | WriteRequest, client: FileClient, { address, port }: RemoteInfo): ClaimedSlot | undefined {
+    const claim = this.#slots.claim(address, port, JSON.stringify([request.kind, request.filename, request.mode, request.options]));
+    if (claim.kind === "slot") return claim;
+    // No ERROR: firmware gives up at once when it gets one, and asks again when it gets nothing.
+    if (claim.kind === "busy") this.#parts.downloads.refused(client, request.filename, claim.reason);
+    return undefined;
+  }
+
+  /** What a request became runs, or never began; or the server stopped meanwhile. */
+  #begun({ slot, release }: ClaimedSlot): void {
+    if (slot.abort === undefined) release();
+    else if (this.#listener === undefined) slot.abort("the server is stopping");
+  }
+
   async #readRequest(request: ReadRequest, from: RemoteInfo): Promise<void> {
     const client = this.#client(from);
-    const claim = this.#slots.claim(from.address, from.port, JSON.stringify([request.filename, request.mode, request.options]));
-    if (claim.kind === "repeated") return;
-    if (claim.kind === "busy") {
-      // No ERROR: firmware gives up at once when it gets one, and asks again when it gets nothing.
-      this.#parts.downloads.refused(client, request.filename, claim.reason);
-      return;
-    }
+    const claim = this.#claim(request, client, from);
+    if (claim === undefined) return;
     try {
       await this.#serve(request, client, from, claim.slot, claim.release);
     } catch (error) {
       this.#parts.downloads.refused(client, request.filename, error instanceof Error ? error.message : String(error));
       this.#refuse(from, TFTP_ERROR.undefined, "the file cannot be read");
     }
-    if (claim.slot.abort === undefined) claim.release();
+    this.#begun(claim);
   }
 
   async #serve(request: ReadRequest, client: FileClient, from: RemoteInfo, slot: Slot, release: () => void): Promise<void> {
@@ -183,8 +215,7 @@ export class TftpServer {
     const { sizeBytes } = source;
     const options = negotiate(request.options, { blksize, windowsize: Math.min(windowsize, MAX_WINDOWSIZE) }, sizeBytes);
     let download: ReturnType<Downloads["begin"]> | undefined;
-    let over = false;
-    const abort = await startDownload({
+    slot.abort = await startDownload({
       address,
       peer: from,
       plan: { sizeBytes, blksize: options.blksize, windowsize: options.windowsize, maxWaitMs: options.timeoutMs ?? DEFAULT_MAX_WAIT_MS },
@@ -200,7 +231,6 @@ export class TftpServer {
         download?.progressed(ackedBytes);
       },
       onEnd: (outcome) => {
-        over = true;
         release();
         if (outcome.kind === "finished") download?.finished(sizeBytes);
         if (outcome.kind === "failed") download?.failed(outcome.reason);
@@ -208,8 +238,6 @@ export class TftpServer {
       onMalformed: (peer, reason) => this.#malformed(peer, reason),
       onStranger: (stranger) => this.#stranger(stranger),
     });
-    slot.abort = abort;
-    if (!over && this.#listener === undefined) abort("the server is stopping");
   }
 
   async #open(found: BootFile, mode: "octet" | "netascii"): Promise<ByteSource> {

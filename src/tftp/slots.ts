@@ -15,8 +15,13 @@ export interface Slot {
   begun: boolean;
 }
 
+export interface ClaimedSlot {
+  readonly slot: Slot;
+  readonly release: () => void;
+}
+
 export type Claim =
-  | { readonly kind: "slot"; readonly slot: Slot; readonly release: () => void }
+  | ({ readonly kind: "slot" } & ClaimedSlot)
   /** The same request is being answered. */
   | { readonly kind: "repeated" }
   | { readonly kind: "busy"; readonly reason: string };

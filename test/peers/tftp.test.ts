@@ -188,6 +188,42 @@ describe("the npm package tftp", () => {
   });
 });
 
+describe("uploads, where a folder is named for them", () => {
+  let taker: TftpServer;
+  beforeAll(async () => {
+    const emit = (event: StateEvent): number => events.push(event);
+    const nowMs = (): number => performance.now();
+    const files: BootFiles = { resolve: async () => ({ kind: "not-found", reason: "nothing here" }) };
+    const parts = { files, openFiles, downloads: new Downloads(emit, nowMs), machineAt: () => undefined, emit, nowMs };
+    taker = new TftpServer({ address: parseIpv4(LOOPBACK), port: 0, windowsize: 16, upload: join(folder, "in") }, parts);
+    await taker.start();
+  });
+  afterAll(() => taker.stop());
+
+  test.each(["empty", "one", "block", "odd"] as Name[])("tftp-hpa, atftp and curl write %s whole", async (name) => {
+    const source = join(folder, name);
+    const port = String(taker.port);
+    await run("tftp", ["-m", "octet", LOOPBACK, port, "-c", "put", source, `hpa-${name}`], { timeout: 60_000 });
+    await run("atftp", ["--option", "blksize 1024", "-p", "-l", source, "-r", `atftp-${name}`, LOOPBACK, port], { timeout: 60_000 });
+    await run("curl", ["-sS", "--max-time", "60", "-T", source, `tftp://${LOOPBACK}:${port}/curl-${name}`]);
+    for (const client of ["hpa", "atftp", "curl"]) {
+      await expect.poll(() => digest(join(folder, "in", `${client}-${name}`)).catch(() => "")).toBe(await digest(source));
+    }
+  });
+
+  test("a second file of that name is refused", async () => {
+    const { stdout, stderr } = await run(
+      "tftp",
+      ["-m", "octet", LOOPBACK, String(taker.port), "-c", "put", join(folder, "block"), "hpa-one"],
+      {
+        timeout: 60_000,
+      },
+    );
+    expect(stdout + stderr).toContain("Error code 6");
+    expect((await stat(join(folder, "in", "hpa-one"))).size).toBe(1);
+  });
+});
+
 test("a whole rack that asks for one file at once gets it, and the file is open once", async () => {
   const clients = Array.from({ length: 20 }, async (_, index) => {
     const got = join(folder, `rack-${index}`);

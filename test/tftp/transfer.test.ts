@@ -167,7 +167,7 @@ test("OVMF, which acknowledges every block after a hole, gets its file through a
   expect(result.elapsedMs).toBeLessThan(10_000);
 });
 
-test("a file of more than 65535 blocks rolls over and arrives whole, also where blocks are lost at the edge", () => {
+test("a file of more than 65535 blocks rolls over and arrives whole, also where blocks are lost at the edge", { timeout: 60_000 }, () => {
   const result = simulate({ sizeBytes: 70_000 * 8, blksize: 8, windowsize: 16, maxWaitMs: 4000 }, "every-one", { seed: 5, loss: 0.005 });
   expect(result).toMatchObject({ outcome: "finished", intact: true, blocks: 70_001 });
 });
