@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { packageVersion } from "../control/version.ts";
+import { addCertificate } from "./certificate.ts";
 import { addCheck } from "./check.ts";
 import { addConfig } from "./config.ts";
 import { addConsole } from "./console.ts";
@@ -35,6 +36,7 @@ const COMMANDS: readonly AddCommand[] = [
   addEvents,
   addIdentify,
   addConsole,
+  addCertificate,
   addSchema,
 ];
 
