@@ -224,7 +224,19 @@ describe("uploads, where a folder is named for them", () => {
   });
 });
 
-test("a whole rack that asks for one file at once gets it, and the file is open once", async () => {
+/** Octets that this process had read from a disk (proc(5), io); 0 on a file system in memory. */
+async function readFromDisk(): Promise<number> {
+  return Number(/^read_bytes: (\d+)$/m.exec(await readFile("/proc/self/io", "latin1"))?.[1] ?? 0);
+}
+
+test("a whole rack that asks for one file at once gets it, and the disk reads it once", async () => {
+  // Written, and out of the page cache.
+  await run("dd", ["if=/dev/null", `of=${join(folder, "odd")}`, "conv=notrunc,fdatasync", "oflag=nocache", "count=0"]);
+  const before = await readFromDisk();
+  let open = 0;
+  const watch = setInterval(() => {
+    open = Math.max(open, openFiles.size);
+  }, 1);
   const clients = Array.from({ length: 20 }, async (_, index) => {
     const got = join(folder, `rack-${index}`);
     await run(
@@ -235,6 +247,10 @@ test("a whole rack that asks for one file at once gets it, and the file is open 
     return digest(got);
   });
   const digests = new Set(await Promise.all(clients));
+  clearInterval(watch);
+  expect(open).toBe(1);
+  // Read ahead comes on top.
+  expect((await readFromDisk()) - before).toBeLessThan(3 * FILES.odd);
   expect(digests).toEqual(new Set([await digest(join(folder, "odd"))]));
 });
 

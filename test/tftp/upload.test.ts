@@ -131,7 +131,7 @@ test("a client that gives up, or restarts, leaves nothing", async () => {
     await client.next();
     expect(readdirSync(folder)).toHaveLength(1);
     if (end === "error") client.send({ kind: "error", code: 0, message: "no more" }, port);
-    else server.forget(LOOPBACK);
+    else server.forget(LOOPBACK, performance.now());
     await expect.poll(() => readdirSync(folder)).toEqual([]);
     expect(events.at(-1)).toMatchObject({ type: "upload.failed" });
     expect(server.transfers).toBe(0);

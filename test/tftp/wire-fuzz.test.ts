@@ -43,7 +43,7 @@ test("ten thousand datagrams that no client sends end nothing and leave nothing"
   await new Promise((resolve) => setTimeout(resolve, 200));
   expect(answers).toBeLessThan(3 * INPUTS);
   expect(events.filter(({ type }) => type === "service.slipped")).toEqual([]);
-  server.forget(LOOPBACK);
+  server.forget(LOOPBACK, performance.now());
   expect(server.transfers).toBe(0);
   const client = await RawClient.open();
   client.send({ kind: "rrq", filename: "a", mode: "octet", options: [] }, server.port);
