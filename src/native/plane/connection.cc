@@ -14,10 +14,12 @@
 namespace rackboot {
 namespace {
 
-/// What one turn reads and sends: enough for a long queue of small commands, little enough that the others' wait is short and the
-/// data is still in the cache when it is sent.
+/// What one turn reads and one system call sends: enough for a long queue of small commands, little enough that the data is still in the
+/// cache when it is sent. Who shares the thread gets less, since the others wait for as long as that takes.
 constexpr uint32_t kTurnBytes = 512 * 1024;
 constexpr uint64_t kSendBytes = 1 << 20;
+constexpr uint32_t kSharedTurnBytes = 256 * 1024;
+constexpr uint64_t kSharedSendBytes = 256 * 1024;
 constexpr size_t kSendVectors = 512;
 /// A peer that does not read its replies is not listened to either.
 constexpr uint64_t kUnsentBytes = 8 << 20;
@@ -81,7 +83,7 @@ void Connection::turn() {
   bool more = false;
   if (isOpen() && !receive_.inFlight) parse();
   if (session_ && (isOpen() || phase_ == Phase::finishing)) {
-    more = session_->pump(kTurnBytes);
+    more = session_->pump(worker_.connections() > 1 ? kSharedTurnBytes : kTurnBytes);
     starving = session_->starving();
   }
   flush();
@@ -163,7 +165,7 @@ void Connection::flush() {
   send_.vectors.resize(kSendVectors);
   send_.message = {};
   send_.message.msg_iov = send_.vectors.data();
-  send_.message.msg_iovlen = out_.gather(send_.vectors.data(), kSendVectors, kSendBytes);
+  send_.message.msg_iovlen = out_.gather(send_.vectors.data(), kSendVectors, worker_.connections() > 1 ? kSharedSendBytes : kSendBytes);
   io_uring_sqe* sqe = worker_.ring().entry(&send_);
   io_uring_prep_sendmsg(sqe, fd_, &send_.message, MSG_NOSIGNAL);
   io_uring_sqe_set_data(sqe, static_cast<Completion*>(&send_));
