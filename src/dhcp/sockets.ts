@@ -22,8 +22,12 @@ export class DhcpServerError extends Error {
   }
 }
 
-/** Holds the burst of a rack that powers up at once. The system may give less. */
-const BUFFER_BYTES = 4 << 20;
+/**
+ * Holds the burst of a rack that powers up at once, some eight hundred packets. In a flood, whatever waits longer than its client
+ * does is answered in vain, so it is no larger. The system may give less.
+ */
+const RECEIVE_BUFFER_BYTES = 512 << 10;
+const SEND_BUFFER_BYTES = 4 << 20;
 /** Replies gather until whatever arrived with their questions is answered, and no longer than this many. */
 const OUTBOX_MAX = 256;
 const FIRST_UNPRIVILEGED_PORT = 1024;
@@ -65,8 +69,8 @@ export class DhcpSocket {
     socket.bind({ fd: descriptor });
     await listening;
     try {
-      socket.setRecvBufferSize(BUFFER_BYTES);
-      socket.setSendBufferSize(BUFFER_BYTES);
+      socket.setRecvBufferSize(RECEIVE_BUFFER_BYTES);
+      socket.setSendBufferSize(SEND_BUFFER_BYTES);
     } catch {
       // The default will do; only bursts are shorter.
     }
