@@ -56,13 +56,16 @@ export class Clock {
     return existsSync(HARDWARE_CLOCK) ? "clock" : "unset";
   }
 
-  /** One client for all servers; it is a child that goes when the daemon does. */
+  /**
+   * One client for all servers; it is a child that goes when the daemon does. The rack may ask it too (-l), and hears that it does not
+   * know while it does not: without a server of its own nobody is told a time that a person may have mistyped.
+   */
   #follow(): void {
     this.#client?.kill();
     this.#client = undefined;
     const servers = this.#servers;
     if (servers.length === 0) return;
-    const client = spawn("ntpd", ["-n", "-S", SYNCED_PROGRAM, ...servers.flatMap((server) => ["-p", server])], { stdio: "ignore" });
+    const client = spawn("ntpd", ["-n", "-l", "-S", SYNCED_PROGRAM, ...servers.flatMap((server) => ["-p", server])], { stdio: "ignore" });
     this.#client = client;
     const again = (): void => {
       if (this.#client === client) setTimeout(() => this.#client === client && this.#follow(), RESTART_AFTER_MS).unref();

@@ -13,8 +13,8 @@ let out: string;
 
 beforeAll(async () => {
   out = mkdtempSync(join(tmpdir(), "rackboot-package-"));
-  const board = (await runOrThrow([join(ROOT, "test/setup/board.sh")])).trim().split("\n").at(-1) ?? "";
-  await runOrThrow([join(ROOT, "firmware/stage.sh"), join(out, "source")]);
+  const board = (await runOrThrow([join(ROOT, "test/setup/board.sh")], { timeoutMs: BUILD_TIMEOUT_MS })).trim().split("\n").at(-1) ?? "";
+  await runOrThrow([join(ROOT, "firmware/stage.sh"), join(out, "source")], { timeoutMs: BUILD_TIMEOUT_MS });
   const runtimes = join(ROOT, "node_modules/node/node_modules");
   const runtime = readdirSync(runtimes).find((name) => name.startsWith("node-linux-")) ?? "";
   const settings = [`OUT=${out}`, `SYSROOT=${board}/sysroot`, `NODE_HEADERS=${join(runtimes, runtime, "include/node")}`, `CROSS=${CROSS}`];

@@ -55,7 +55,7 @@ function timeForm(nowMs: number): Form {
 function serversForm(servers: readonly string[]): Form {
   return {
     title: "Time servers",
-    lines: ["Their clock is followed where they can be reached."],
+    lines: ["Their clock is followed where they can be reached, and the rack may ask this appliance then."],
     fields: [{ name: "servers", label: "Servers", value: servers.join(" "), hint: "Names or addresses, with spaces between; empty: none" }],
     submit: ({ servers: text = "" }) => ({
       kind: "run",
