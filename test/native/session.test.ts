@@ -309,6 +309,34 @@ describe("the rest of the full-feature phase", () => {
     expect(await session.execute(cdb.testUnitReady())).toMatchObject({ status: 0 });
   });
 
+  it("ends a task whose data skips a DataSN, and goes on", async () => {
+    const session = await bench.login([volume]);
+    const tag = session.send(cdb.write10(0, 64), { write: pattern(32_768) });
+    const r2t = await session.inbox(tag).take();
+    const lost = session.request(Opcode.dataOut, { immediate: true, tag });
+    lost[0] = Opcode.dataOut;
+    lost.writeUInt32BE(r2t.header.readUInt32BE(20), 20);
+    lost.writeUInt32BE(1, 36);
+    session.post({ header: lost, data: pattern(4096) });
+    expect(await session.finish(tag)).toMatchObject({ status: 2, sense: "0b/4b/00" });
+    expect(await session.execute(cdb.testUnitReady())).toMatchObject({ status: 0 });
+  });
+
+  it("asks for as many bursts at once as the initiator takes, numbered, and has them in any order", async () => {
+    const session = await bench.login([volume], { parameters: { maxBurstLength: 16_384, maxOutstandingR2T: 4 } });
+    const data = pattern(65_536, 6);
+    const tag = session.send(cdb.write10(0, 128), { write: data });
+    const asked = [];
+    for (let n = 0; n < 4; n++) asked.push((await session.inbox(tag).take()).header);
+    expect(asked.map((header) => [header.readUInt32BE(36), header.readUInt32BE(40)])).toEqual([0, 1, 2, 3].map((n) => [n, n * 16_384]));
+    for (const header of asked.reverse()) {
+      const offset = header.readUInt32BE(40);
+      session.sendData(tag, header.readUInt32BE(20), data.subarray(offset, offset + 16_384), offset);
+    }
+    expect(await session.finish(tag)).toMatchObject({ status: 0 });
+    expect((await session.execute(cdb.read10(0, 128), { read: 65_536 })).data.equals(data)).toBe(true);
+  });
+
   it("knows no SCSI in a discovery session", async () => {
     const session = await bench.login([], { parameters: { discovery: true } });
     session.send(cdb.testUnitReady());
