@@ -133,7 +133,7 @@ test("sg3-utils understand everything that the disk tells of itself", async () =
   for (const name of ["Compare and write", "Write same(16)", "Unmap", "Persistent reserve out", "Synchronize cache(10)"]) {
     expect(opcodes).toContain(name);
   }
-  expect(await uqbar.run(`sg_opcodes --rctd --opcode=0x93 ${disk}`)).toMatch(/recommended timeout: 30 seconds/i);
+  expect(await uqbar.run(`sg_opcodes --rctd --opcode=0x93 ${disk}`)).toMatch(/recommended timeout: 30 secs/);
   expect(await uqbar.run(`sg_logs --page=0x3 ${disk}`)).toMatch(/Read error counter page[\s\S]*Total bytes processed = [1-9]/);
   expect(await uqbar.run(`sg_luns ${disk}`)).toContain("Lun list length = 8");
   await uqbar.run(`blkdiscard ${DISK} && dd if=/dev/urandom of=${DISK} bs=1M count=1 seek=1 oflag=direct`);
