@@ -4,12 +4,14 @@ import { diskItems } from "./disk.ts";
 import { addressFields, dhcpFields, settingsOf } from "./network.ts";
 import { passwordForm } from "./system.ts";
 
+/** A disk that is plugged in is seen by itself. */
+const LOOK_EVERY_MS = 3000;
+
 /** What a new appliance shows first. `menu` is the way round it. */
 export function welcomeView(menu: Screen): View {
   return {
     lines: [
-      "This appliance is not set up: it has no password yet, and nothing privileged is",
-      "offered on the network until it has one. Four questions:",
+      "This appliance is not set up: it has no password yet, and nothing privileged is offered on the network until it has one. Four questions:",
       "",
       "    1. the network: interface, address, VLAN",
       "    2. DHCP: who gives addresses, and which",
@@ -71,6 +73,7 @@ const toPassword: Action = { kind: "form", form: passwordForm("Question 4 of 4: 
 
 const diskQuestion: Screen = {
   title: "Question 3 of 4: data disk",
+  everyMs: LOOK_EVERY_MS,
   load: async (daemon, signal) => {
     const disks = await daemon.call("system.disks", {}, signal);
     const data = disks.find(({ role }) => role === "data");
@@ -79,11 +82,8 @@ const diskQuestion: Screen = {
       data !== undefined
         ? [`${data.name} is the data disk already. Go on with it, or choose a disk to format.`]
         : items.length === 0
-          ? [
-              "No disk is there. Plug in a USB disk and press Enter on the first line again, or",
-              "go on: the appliance serves what needs no disk.",
-            ]
-          : ["Volumes, snapshots and logs live on it. Choose one; it is formatted after you have", "typed its serial number."];
+          ? ["No disk is there. Plug in a USB disk, and it shows up here; or go on: the appliance serves what needs no disk."]
+          : ["Volumes, snapshots and logs live on it. Choose one; it is formatted after you have typed its serial number."];
     return { lines, items: [{ label: data === undefined ? "Go on without" : "Go on with it", action: toPassword }, ...items] };
   },
 };
