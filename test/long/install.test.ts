@@ -16,7 +16,10 @@ const MAC = "52:54:00:16:00:10";
 const INSTALL_TIMEOUT_MS = 5_400_000;
 const PASSWORD = "rackboot";
 const LOG_PORT = 5140;
-/** With all that QEMU 7.2 emulates, Debian 13's kernel for virtual machines dies of flags that nobody has set. */
+/**
+ * Debian 13's kernel for virtual machines crashes at times under QEMU 7.2's emulation (flags that nobody has set): with all
+ * processor features at both of two boots, with these few at one of two.
+ */
 const PROCESSOR = "Nehalem";
 /**
  * One line after the other instead of windows, and everything else to a file; an emulated kernel that crashes begins anew, as
