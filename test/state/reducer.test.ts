@@ -5,6 +5,7 @@ import type { StateEvent } from "../../src/state/events.ts";
 import { reduce, withHistory } from "../../src/state/reducer.ts";
 import {
   type BootRecord,
+  cardShown,
   initialState,
   MAX_BOOTS_KEPT,
   MAX_REASONS_OF_A_TYPE,
@@ -29,6 +30,26 @@ function began(number: number): readonly StateEvent[] {
     { type: "boot.reached", machine: uqbar, boot: number, stage: "discover" },
   ];
 }
+
+describe("the network card that iPXE shows", () => {
+  const own = "52:54:00:16:00:10" as Mac;
+  const other = "52:54:00:16:00:20" as Mac;
+  const strange = "52:54:00:16:00:30" as Mac;
+  const asks = (mac: Mac, card?: string): StateEvent => ({ type: "dhcp.discovered", machine: uqbar, mac, ...(card && { card }) });
+
+  it("is known for as long as the machine asks with that card, whoever of its firmware asks", () => {
+    const shown = afterEvents([asks(own, "8086:10d3"), asks(own)], ready);
+    expect(cardShown(shown, [own])).toBe("8086:10d3");
+    expect(cardShown(shown, [other, own])).toBe("8086:10d3");
+    expect(cardShown(afterEvents([asks(other)], shown), [other])).toBeUndefined();
+  });
+
+  it("is known of hardware that nobody has adopted", () => {
+    const state = afterEvents([{ type: "dhcp.discovered", mac: strange, card: "14e4:1657" }], ready);
+    expect(cardShown(state, [strange])).toBe("14e4:1657");
+    expect(cardShown(state, [own])).toBeUndefined();
+  });
+});
 
 describe("a whole boot", () => {
   it("leaves the machine with its address, its session, and nothing in flight", () => {
