@@ -111,7 +111,8 @@ function heldBy(network: NetworkConfig): { readonly device: string; readonly add
   return { device: deviceOf(network), address: `${network.address}/${network.prefixLength}` };
 }
 
-function isDevice(name: string): boolean {
+/** Whether there is such an interface, with a carrier or without. /sys may be that of another network namespace, /proc/sys/net is ours. */
+export function isDevice(name: string): boolean {
   return existsSync(`/proc/sys/net/ipv4/conf/${name}`);
 }
 

@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { deviceOf, type NetworkConfig } from "../machine/config.ts";
@@ -6,7 +5,7 @@ import type { Emit } from "../state/events.ts";
 import type { Faults } from "../state/faults.ts";
 import { checkInterface } from "./interface.ts";
 import { LinkWatcher } from "./link.ts";
-import { ManagedNetwork } from "./manage.ts";
+import { isDevice, ManagedNetwork } from "./manage.ts";
 
 export interface RackNetworkOptions {
   /** On a file system that ends with the power. */
@@ -29,7 +28,7 @@ export class RackNetwork {
   /** The address is there afterwards, beside those before. Throws {@link NetworkError}. */
   async take(network: NetworkConfig): Promise<void> {
     await this.#managed.ensure(network);
-    checkInterface(network, networkInterfaces(), (device) => existsSync(`/sys/class/net/${device}`));
+    checkInterface(network, networkInterfaces(), isDevice);
   }
 
   /** Lets go of every other address that was set here, also by a daemon that was killed; its cable is what is watched. */
