@@ -26,6 +26,9 @@ export interface DataPlaneOptions {
   readonly memoryBytes: number;
   /** A data thread whose waits have lately been shorter than this (40) spins through them; 0: it always sleeps. */
   readonly spinMicroseconds?: number;
+  /** A session that says nothing for this long (15 s) is pinged; one that is silent for so long after it (70 s) has vanished. For tests. */
+  readonly pingAfterMilliseconds?: number;
+  readonly pingAnswerMilliseconds?: number;
   /** Called on the JavaScript thread with everything that happened since the last call, in order. Must not throw. */
   readonly onEvents: (events: readonly DataPlaneEvent[]) => void;
 }

@@ -57,9 +57,18 @@ export class Bench {
   #files = 0;
   #lastLogin: Promise<unknown> = Promise.resolve();
 
-  constructor(options: { readonly threads?: number; readonly memoryBytes?: number; readonly folder?: string } = {}) {
+  constructor(
+    options: {
+      readonly threads?: number;
+      readonly memoryBytes?: number;
+      readonly folder?: string;
+      readonly pingAfterMilliseconds?: number;
+      readonly pingAnswerMilliseconds?: number;
+    } = {},
+  ) {
     this.folder = mkdtempSync(join(options.folder ?? tmpdir(), "rackboot-native-"));
     this.plane = openDataPlane({
+      ...options,
       threads: options.threads ?? 2,
       memoryBytes: options.memoryBytes ?? 64 * 1024 * 1024,
       onEvents: (events) => events.forEach((event) => void this.#handle(event)),

@@ -198,7 +198,26 @@ OutPdu* Session::response(Opcode opcode, uint32_t itt, bool countsStatus) {
   return pdu;
 }
 
+uint32_t Session::nextTransferTag() {
+  const uint32_t tag = nextTtt_++;
+  if (nextTtt_ == kNoTag) nextTtt_ = 1;
+  return tag;
+}
+
+void Session::pingInitiator() {
+  assert(!pinged() && mayPing());
+  pingTag_ = nextTransferTag();
+  // RFC 7143, 11.19: StatSN is the next one, which is not used up. Its LUN stays 0, which every session has.
+  OutPdu* pdu = response(Opcode::nopIn, kNoTag, false);
+  put32(pdu->header + kTttAt, pingTag_);
+  out_.push(pdu);
+}
+
 void Session::ping(Incoming& incoming) {
+  const uint32_t ttt = get32(incoming.header.data() + kTttAt);
+  if (ttt != kNoTag && ttt != pingTag_) return reject(incoming.header.data(), RejectReason::protocolError);  // 11.18: copied from a NOP-In
+  answersPings_ = true;
+  if (ttt != kNoTag) pingTag_ = kNoTag;
   const uint32_t itt = get32(incoming.header.data() + kIttAt);
   if (itt == kNoTag) return;  // RFC 7143, 11.18: an answer to our ping, or news of ExpStatSN
   OutPdu* pdu = response(Opcode::nopIn, itt, true);

@@ -99,6 +99,16 @@ class Session final : public IoOwner {
   /// Something waits for a buffer.
   bool starving() const { return starving_ || stalled_; }
 
+  /// iPXE ends a session in which a NOP-In asks for an answer (newer ones ignore it), and of the initiators that we know it is the one that
+  /// says ImmediateData=No: who says so is left to TCP's keepalive.
+  bool mayPing() const { return parameters_.immediateData && !parameters_.discovery && !ended_; }
+  /// EDK2 says ImmediateData=Yes, takes a NOP-In only while a command of its own is under way, and never answers: silence tells something
+  /// of those only that have sent a NOP-Out, be it an answer or a ping of their own.
+  bool answersPings() const { return answersPings_; }
+  /// Asks the initiator for a sign of life. Not while one is asked for.
+  void pingInitiator();
+  bool pinged() const { return pingTag_ != kNoTag; }
+
   void ioDone(IoRequest& request) override;
 
   // From above.
@@ -140,6 +150,7 @@ class Session final : public IoOwner {
   Placement placeDataOut(const uint8_t* header, uint32_t dataLength);
   Placement placeText(uint32_t dataLength);
   void execute(Incoming& incoming);
+  uint32_t nextTransferTag();
   void ping(Incoming& incoming);
   void passTextUp(Incoming& incoming);
   void logout(const Incoming& incoming);
@@ -244,6 +255,7 @@ class Session final : public IoOwner {
   uint32_t awaited_ = 0;    // pieces that wait for Data-Out
   uint32_t textUp_ = 0;
   uint32_t nextTtt_ = 1;
+  uint32_t pingTag_ = kNoTag;                   // of the ping that is not answered
   uint64_t readsInFlight_ = 0;                  // octets
   std::array<uint64_t, kPurposes> reserved_{};  // octets of buffers that wait for Data-Out or are being written
   TaskId nextTaskId_ = 1;
@@ -253,6 +265,7 @@ class Session final : public IoOwner {
   bool starving_ = false;              // reads or R2Ts wait for a buffer
   bool stalled_ = false;               // a command with data waits for one
   bool firstRead_ = false;
+  bool answersPings_ = false;
 };
 
 }  // namespace rackboot

@@ -344,8 +344,7 @@ bool Session::solicit(Task& task) {
   Piece* piece = addPiece(task, task.assigned, length);
   piece->buffer = std::move(buffer);
   account(*piece, Purpose::solicited);
-  piece->ttt = nextTtt_++;
-  if (nextTtt_ == kNoTag) nextTtt_ = 1;
+  piece->ttt = nextTransferTag();
   task.assigned += length;
   ++task.outstandingR2t;
   OutPdu* pdu = response(Opcode::r2t, task.itt, false);

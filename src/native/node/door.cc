@@ -74,8 +74,13 @@ Door::Door(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Door>(info), env_(
   const auto memory = static_cast<uint64_t>(options.Get("memoryBytes").ToNumber().Int64Value());
   const Napi::Value spin = options.Get("spinMicroseconds");
   const uint64_t spinNs = spin.IsNumber() ? spin.ToNumber().Uint32Value() * uint64_t{1000} : kUsualSpinNs;
+  PingLimits pings;
+  const Napi::Value pingAfter = options.Get("pingAfterMilliseconds");
+  if (pingAfter.IsNumber()) pings.idleNs = pingAfter.ToNumber().Uint32Value() * uint64_t{1'000'000};
+  const Napi::Value pingAnswer = options.Get("pingAnswerMilliseconds");
+  if (pingAnswer.IsNumber()) pings.answerNs = pingAnswer.ToNumber().Uint32Value() * uint64_t{1'000'000};
   std::string message;
-  const int error = plane_->start(threads, memory, spinNs, message);
+  const int error = plane_->start(threads, memory, spinNs, pings, message);
   if (error != 0) {
     plane_.reset();
     wake_.Abort();

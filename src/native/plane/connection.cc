@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "plane/plane.h"
 #include "plane/worker.h"
 
 namespace rackboot {
@@ -28,7 +29,7 @@ constexpr uint64_t kLingerNs = 2'000'000'000;
 constexpr uint64_t kDropLingerNs = 200'000'000;
 constexpr uint64_t kShutdownNs = 3'000'000'000;
 
-// A peer that vanished is noticed within about a minute and a half.
+// A peer that vanished is noticed within about a minute and a half, also where it is not pinged (Session::mayPing).
 constexpr int kKeepaliveIdleS = 30;
 constexpr int kKeepaliveIntervalS = 10;
 constexpr int kKeepaliveProbes = 6;
@@ -143,6 +144,7 @@ void Connection::armReceive() {
   }
   io_uring_sqe_set_data(sqe, static_cast<Completion*>(&receive_));
   receive_.inFlight = true;
+  listeningNs_ = worker_.ring().roundNs();
 }
 
 void Connection::received(int result) {
@@ -237,8 +239,38 @@ void Connection::timeout() {
     end(CloseReason::loginTimeout, "no login was completed in 30 s");
     return;
   }
+  if (phase_ == Phase::fullFeature) return watch();
   if (phase_ == Phase::finishing) end(CloseReason::shutdown, "the daemon stops");
   if (!isOpen()) hurry();
+}
+
+void Connection::watchUntil(uint64_t atNs) {
+  watchNs_ = atNs;
+  worker_.setDeadline(*this, atNs);
+}
+
+/// Pings a peer that is silent, and gives up one that stays so. Whatever it sends is a sign of life.
+void Connection::watch() {
+  const PingLimits& limits = worker_.plane().pings();
+  const uint64_t now = rackboot::nowNs();
+  // Its silence says nothing where it is not listened to, where replies do not get out (TCP_USER_TIMEOUT sees to that), where a Logout
+  // waits for its answer, and where this thread stood still, as then its peers may have.
+  const bool blocked = !receive_.inFlight || send_.inFlight || !out_.empty() || !session_->mayPing();
+  if (blocked || now > watchNs_ + limits.idleNs) {
+    if (session_->pinged()) pingedNs_ = now;
+    return watchUntil(now + limits.idleNs);
+  }
+  if (session_->pinged()) {
+    const uint64_t due = std::max(listeningNs_, pingedNs_) + limits.answerNs;
+    if (now >= due && session_->answersPings()) return end(CloseReason::keepalive, "the initiator does not answer");
+    return watchUntil(now >= due ? now + limits.idleNs : std::min(due, now + limits.idleNs));
+  }
+  const uint64_t due = listeningNs_ + limits.idleNs;
+  if (now < due) return watchUntil(due);
+  session_->pingInitiator();
+  pingedNs_ = now;
+  watchUntil(now + std::min(limits.idleNs, limits.answerNs));
+  wake();
 }
 
 void Connection::hurry() {
@@ -278,6 +310,7 @@ void Connection::enterFullFeature(std::vector<uint8_t> header, std::vector<uint8
   session_ = std::make_unique<Session>(*this, id_, parameters, luns);
   phase_ = Phase::fullFeature;
   awaitingAnswer_ = false;
+  if (session_->mayPing()) watchUntil(rackboot::nowNs() + worker_.plane().pings().idleNs);
   wake();
 }
 

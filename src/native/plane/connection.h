@@ -109,6 +109,8 @@ class Connection final : public PduSink, public SessionHost {
   void armReceive();
   void flush();
   void part();
+  void watch();
+  void watchUntil(uint64_t atNs);
   void failed(int error, const char* what);
   bool isOpen() const { return phase_ == Phase::login || phase_ == Phase::fullFeature; }
 
@@ -129,6 +131,9 @@ class Connection final : public PduSink, public SessionHost {
   bool waitsForPeer_ = false;  // a last answer should not be cut off by a reset
   uint64_t copiedBefore_ = 0;
   uint64_t arrivedNs_ = 0;
+  uint64_t listeningNs_ = 0;  // since when the receive in flight has waited
+  uint64_t pingedNs_ = 0;
+  uint64_t watchNs_ = 0;  // when the peer's silence is looked at next
   std::shared_ptr<Account> account_;
   IoStats* stats_ = nullptr;  // the account's, of this thread
   CloseReason reason_ = CloseReason::peerClosed;

@@ -41,7 +41,8 @@ Plane::~Plane() {
   }
 }
 
-int Plane::start(uint32_t threads, uint64_t memoryBytes, uint64_t spinNs, std::string& message) {
+int Plane::start(uint32_t threads, uint64_t memoryBytes, uint64_t spinNs, const PingLimits& pings, std::string& message) {
+  pings_ = pings;
   threads = std::clamp(threads, 1u, kMostThreads);
   for (uint32_t i = 0; i < threads; ++i) {
     workers_.push_back(std::make_unique<Worker>(*this, i, memoryBytes / threads, spinNs));

@@ -62,6 +62,13 @@ struct VolumeChange {
   std::optional<std::optional<Sense>> notReady;
 };
 
+/// How long a session may say nothing before it is pinged, and then before it is given up: together less than the 90 s of TCP's
+/// keepalive, and as much of them as can be, since a machine on an overloaded host may stall for long.
+struct PingLimits {
+  uint64_t idleNs = 15'000'000'000;
+  uint64_t answerNs = 70'000'000'000;
+};
+
 class Plane {
  public:
   explicit Plane(EventSink& sink) : sink_(sink), maps_(sink) {}
@@ -69,7 +76,8 @@ class Plane {
   ~Plane();
 
   /// Starts the threads. Returns an errno and a sentence with the next step.
-  int start(uint32_t threads, uint64_t memoryBytes, uint64_t spinNs, std::string& message);
+  int start(uint32_t threads, uint64_t memoryBytes, uint64_t spinNs, const PingLimits& pings, std::string& message);
+  const PingLimits& pings() const { return pings_; }
   const Capabilities& capabilities() const { return capabilities_; }
 
   /// Returns the port, or -errno and a sentence.
@@ -121,6 +129,7 @@ class Plane {
   void shareBlocks(Volume& volume);
 
   EventSink& sink_;
+  PingLimits pings_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<Worker*> order_;
   Capabilities capabilities_;

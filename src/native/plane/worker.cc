@@ -90,7 +90,7 @@ void Worker::run(std::promise<StartResult>& started) {
 uint64_t Worker::waitNs() const {
   uint64_t wait = pool_.hasEmptySlabs() ? kTrimNs : 0;
   if (deadlines_.empty()) return wait;
-  const uint64_t now = nowNs();
+  const uint64_t now = ring_.roundNs();
   const uint64_t next = deadlines_.begin()->first;
   const uint64_t until = next > now ? next - now : 1;
   return wait == 0 ? until : std::min(wait, until);
@@ -132,7 +132,7 @@ void Worker::forget(Connection& connection) {
 
 void Worker::fireDeadlines() {
   if (deadlines_.empty()) return;
-  const uint64_t now = nowNs();
+  const uint64_t now = ring_.roundNs();
   while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
     Connection* connection = deadlines_.begin()->second;
     setDeadline(*connection, 0);
