@@ -3,17 +3,61 @@ import type { Machine } from "../../../src/machine/machine.ts";
 import type { StrangerState } from "../../../src/state/state.ts";
 import { age } from "../../../src/state/words.ts";
 import { ipv4Check, macCheck, needed, orEmpty, sizeCheck } from "../fields.ts";
-import { type Answers, type Form, type Item, type Job, type Outcome, type Screen, typedConfirmation } from "../screen.ts";
+import { type Answers, type Field, type Form, type Item, type Job, type Outcome, type Screen, typedConfirmation } from "../screen.ts";
+
+const nameField: Field = { name: "name", label: "Name", value: "", hint: "Letters, digits and dashes, such as web1", check: needed };
+const addressField: Field = {
+  name: "address",
+  label: "Address",
+  value: "",
+  hint: "Empty: one of the DHCP range",
+  check: orEmpty(ipv4Check),
+};
 
 export const addItem: Item = { label: "Add a machine", needs: ["machine.add"], action: { kind: "form", form: addForm("") } };
 
-/** A MAC address that asks for an address and is no machine of ours. */
-export function adoptItem(mac: string, { lastSeenAtMs, firmware }: StrangerState, nowMs: number): Item {
+/** A MAC address that asks for an address and is no machine of ours; `profiles` are keys for many machines, by name. */
+export function adoptItem(mac: string, { lastSeenAtMs, firmware }: StrangerState, profiles: readonly string[], nowMs: number): Item {
   const what = firmware === undefined ? "" : `, ${firmware}`;
+  const action: Item["action"] =
+    profiles.length === 0 ? { kind: "form", form: addForm(mac) } : { kind: "open", screen: profilesScreen(mac, profiles) };
+  return { label: `Adopt ${mac} (asked ${age(nowMs - lastSeenAtMs)} ago${what})`, needs: ["machine.add"], action };
+}
+
+function profilesScreen(mac: string, profiles: readonly string[]): Screen {
+  const own: Item = { label: "None: its disk is asked for", needs: ["machine.add"], action: { kind: "form", form: addForm(mac) } };
   return {
-    label: `Adopt ${mac} (asked ${age(nowMs - lastSeenAtMs)} ago${what})`,
-    needs: ["machine.add"],
-    action: { kind: "form", form: addForm(mac) },
+    title: `Adopt ${mac}`,
+    load: async () => ({
+      lines: ["A profile of rackboot.yaml says what disks it has and what it boots. Which?"],
+      items: [
+        ...profiles.map((profile): Item => {
+          return { label: profile, needs: ["machine.adopt"], action: { kind: "form", form: profileForm(mac, profile) } };
+        }),
+        own,
+      ],
+    }),
+  };
+}
+
+function profileForm(mac: string, profile: string): Form {
+  return {
+    title: `Adopt ${mac} as ${profile}`,
+    lines: [],
+    fields: [nameField, addressField],
+    submit: ({ name = "", address = "" }) => ({
+      kind: "run",
+      job: {
+        title: `adopt ${name}`,
+        run: async (daemon, { signal }) => {
+          const input = { mac, name, profile, ...(address !== "" && { address }) };
+          return {
+            ...edited(await daemon.call("machine.adopt", input, signal), `${name} is adopted; switch it on and it boots.`),
+            back: 2,
+          };
+        },
+      },
+    }),
   };
 }
 
@@ -22,9 +66,9 @@ function addForm(mac: string): Form {
     title: mac === "" ? "Add a machine" : `Adopt ${mac}`,
     lines: ["Its disk is new and empty, or a clone of another volume or snapshot."],
     fields: [
-      { name: "name", label: "Name", value: "", hint: "Letters, digits and dashes, such as web1", check: needed },
+      nameField,
       { name: "mac", label: "MAC address", value: mac, check: macCheck },
-      { name: "address", label: "Address", value: "", hint: "Empty: one of the DHCP range", check: orEmpty(ipv4Check) },
+      addressField,
       { name: "disk", label: "Disk", value: "new", choices: ["new", "clone", "none"] },
       {
         name: "size",

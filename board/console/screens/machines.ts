@@ -18,10 +18,11 @@ export const machinesScreen: Screen = {
   everyMs: LIVE_MS,
   load: async (daemon, signal) => {
     const report = await daemon.call("status", {}, signal);
+    const { profiles } = await daemon.call("machine.pending", {}, signal);
     const rows = columns(machineRows(report), [20, 8, 16]);
     const names = Object.keys(report.state.machines);
     const machines = rows.map((label, index): Item => ({ label, action: { kind: "open", screen: machineScreen(names[index] ?? "") } }));
-    const strangers = Object.entries(report.state.strangers).map(([mac, stranger]) => adoptItem(mac, stranger, report.nowMs));
+    const strangers = Object.entries(report.state.strangers).map(([mac, stranger]) => adoptItem(mac, stranger, profiles, report.nowMs));
     const lines = names.length === 0 ? ["No machines yet. Add one, or let it ask for an address and adopt it."] : [];
     return { lines, items: [addItem, ...machines, ...strangers] };
   },

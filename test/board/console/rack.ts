@@ -45,6 +45,9 @@ const troubles: readonly StateEvent[] = [
   },
 ];
 
+/** A machine that nobody knows yet. */
+const stranger = "52:54:00:16:00:99" as Machine["macs"][number];
+
 async function stateOfTheRack(withTroubles: boolean): Promise<Store> {
   let atMs = BEGAN_MS;
   const store = new Store({ now: () => atMs });
@@ -57,6 +60,7 @@ async function stateOfTheRack(withTroubles: boolean): Promise<Store> {
     // Who follows the boot hears of it a moment later.
     await settled();
   }
+  store.emit({ type: "dhcp.pending", mac: stranger, firmware: "uefi-x64-pxe" });
   if (withTroubles) for (const event of troubles) store.emit(event);
   return store;
 }
@@ -177,13 +181,16 @@ export async function rackDaemon(options: { readonly troubles?: boolean; readonl
   const answers: Readonly<Record<string, unknown>> = {
     operations: [
       ...Object.keys(systemOperations(undefined)),
-      ..."events machine.add machine.set machine.remove machine.move machine.swap machine.entries machine.boot machine.reset".split(" "),
+      ..."events machine.add machine.set machine.remove machine.move machine.swap machine.adopt machine.entries machine.boot machine.reset".split(
+        " ",
+      ),
       ..."machine.install install.cancel image.list image.import image.delete config.text config.replace network.show".split(" "),
       ..."network.apply network.confirm network.revert volume.list volume.create volume.snapshot volume.clone volume.resize".split(" "),
       ..."volume.delete volume.rollback update.status update.install update.restart update.rollback update.confirm".split(" "),
     ],
     status: { version: "0.1.0", pid: 1, nowMs: NOW_MS, state, reserved: { tlon: "172.16.0.17" } },
     "machine.list": machines,
+    "machine.pending": { unknown: "pending", machines: [], profiles: ["worker"], nowMs: NOW_MS },
     "machine.show": { machine: machines[0], nowMs: NOW_MS, state },
     "machine.entries": {
       volume: root,
