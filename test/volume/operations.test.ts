@@ -176,6 +176,23 @@ describe.skipIf(!mayMount).each(FILE_SYSTEMS)("on %s", (fileSystem) => {
     await runOrThrow(["rm", image]);
   });
 
+  it("a whole disk comes in, such as one on USB that somebody brings: it tells of no holes, and its zeroes become some", async () => {
+    const image = join(mounted, "disk.img");
+    writeFileSync(image, "");
+    truncateSync(image, 32 * MIB);
+    const data = writeAt(image, 5 * MIB, 4096);
+    const device = (await runOrThrow(["losetup", "--find", "--show", "--read-only", image])).trim();
+    try {
+      await transfers().importFile(device, "brought");
+      expect(test.read("brought", 5 * MIB, 4096)).toEqual(data);
+      expect(statSync(test.path("brought")).size).toBe(32 * MIB);
+      expect(allocated(test.path("brought"))).toBeLessThan(MIB);
+    } finally {
+      await runOrThrow(["losetup", "--detach", device]);
+      await runOrThrow(["rm", image]);
+    }
+  });
+
   it("an image of another format comes in through qemu-img, and one that leans on other files does not", async () => {
     const [raw, image, leaning] = ["q.raw", "q.qcow2", "leaning.qcow2"].map((name) => join(mounted, name));
     if (raw === undefined || image === undefined || leaning === undefined) throw new Error("three names");

@@ -64,6 +64,15 @@ int measureExtents(const std::string& path, ExtentFacts& facts) {
 
 int dataRange(int fd, uint64_t from, uint64_t& start, uint64_t& end) {
   const off_t data = lseek(fd, static_cast<off_t>(from), SEEK_DATA);
+  // A block device refuses to tell (EINVAL): all of it is data.
+  if (data < 0 && errno == EINVAL) {
+    const off_t size = lseek(fd, 0, SEEK_END);
+    if (size < 0) return -errno;
+    if (from >= static_cast<uint64_t>(size)) return -ENXIO;
+    start = from;
+    end = static_cast<uint64_t>(size);
+    return 0;
+  }
   if (data < 0) return -errno;
   const off_t hole = lseek(fd, data, SEEK_HOLE);
   if (hole < 0) return -errno;
