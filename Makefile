@@ -45,12 +45,22 @@ lint: $(STAMPS)/npm ## Check types, style, import layers and C++ formatting
 test: build ## Everything: lint, unit, native, peers, whole machines (under 45 minutes on 2 cores)
 	@test/setup/packages.sh build demo test
 	@$(MAKE) --no-print-directory lint
-	@node test/run.ts unit native peers netboot
+	@node test/run.ts unit native peers netboot board
+
+.PHONY: board-test
+board-test: build ## A part of it: the appliance as an emulated ARM board, driven over its serial line as a person would
+	@test/setup/packages.sh build demo test
+	@node test/run.ts board
 
 .PHONY: test-long
 test-long: build ## What takes hours: soaks, many kills, long fuzzing; records under test/results/
 	@test/setup/packages.sh build demo test
 	@node test/run.ts long
+
+.PHONY: rack-test
+rack-test: build ## A part of it: a machine without a disk boots from the emulated ARM board to its login
+	@test/setup/packages.sh build demo test
+	@node_modules/.bin/vitest run --project long test/long/rack.test.ts
 
 .PHONY: demo
 demo: build ## Watch a machine without a disk boot Linux from this one (KEEP=1 keeps it up)

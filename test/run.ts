@@ -1,13 +1,13 @@
 /**
  * Runs the test projects one after the other and closes with one plain line: `N passed, N failed`.
- * Usage: node test/run.ts [--help] PROJECT...        projects: unit native peers netboot long
+ * Usage: node test/run.ts [--help] PROJECT...        projects: unit native peers netboot board long
  * Exit code: 0 all passed, 1 something failed or a project ran no test, 2 usage.
  */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
-const PROJECTS = ["unit", "native", "peers", "netboot", "long"];
+const PROJECTS = ["unit", "native", "peers", "netboot", "board", "long"];
 const root = join(import.meta.dirname, "..");
 const results = join(root, "build", "test-results");
 

@@ -14,7 +14,7 @@ import { Transcript } from "./transcript.ts";
 
 const SETUP = join(import.meta.dirname, "..", "setup");
 /** From power-on to serving, on two busy cores under software emulation. */
-export const SERVING_TIMEOUT_MS = 300_000;
+export const SERVING_TIMEOUT_MS = 600_000;
 /** From a key to the page that it leads to, on the same. */
 const SCREEN_TIMEOUT_MS = 120_000;
 
