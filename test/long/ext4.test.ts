@@ -50,10 +50,10 @@ test("an entry that an ext4 disk asks for once is booted once, although nobody e
   expect(await rack.bootToLogin()).toBe(1);
   expect(await rack.kernelLine()).toContain("rackboot.which=once");
   expect((await uqbar.shell("findmnt -no SOURCE,FSTYPE /")).stdout).toMatch(/^\/dev\/sda +ext4\n$/);
-  // What was used is remembered on the data disk, and not only by the daemon that handed it out. The switch has no carrier
-  // once the machine is off.
-  await rack.restartDaemon(resources);
   await uqbar.powerOff();
+  // What was used is remembered on the data disk, and not only by the daemon that handed it out; and an appliance may come up
+  // while nobody is at its switch: there is no carrier.
+  await rack.restartDaemon(resources);
   expect(await rack.bootToLogin()).toBe(2);
   expect(await rack.kernelLine()).toContain("rackboot.which=usual");
   expect((await uqbar.shell("cat /boot/grub2/grubenv")).stdout).toContain("next_entry=guest-1-once");
