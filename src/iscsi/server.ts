@@ -2,9 +2,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { MachineName, VolumeName } from "../machine/identifiers.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { Rack } from "../machine/rack.ts";
-import type { ChapSecrets } from "../machine/secrets.ts";
 import type { CloseReason, ConnectionId, DataPlane, DataPlaneEvent, LunMapping, VolumeId } from "../native/data-plane.ts";
-import type { Emit, StateEvent } from "../state/events.ts";
+import type { StateEvent } from "../state/events.ts";
 import { ShortInputError } from "../wire/reader.ts";
 import type { Connection, FullFeature, Phase } from "./connection.ts";
 import type { Portal } from "./discovery.ts";
@@ -24,31 +23,13 @@ import {
   PduError,
 } from "./pdu.ts";
 import { Portals, type WantedPortals } from "./portals.ts";
-import type { ReservationStore } from "./reservation-store.ts";
-import type { SanitizeStore } from "./sanitize-store.ts";
+import type { IscsiServerParts } from "./server-parts.ts";
 import { SessionTable } from "./sessions.ts";
 import { IDLE_TEXT, textStep } from "./text-exchange.ts";
-import { type ServedUnit, type ServedVolumes, Units, type Viewer } from "./units.ts";
+import { type ServedUnit, Units, type Viewer } from "./units.ts";
 
 /** Connections that have not logged in yet; more than a rack that powers on at once ever has. */
 export const MAX_PENDING_LOGINS = 256;
-
-export interface IscsiServerParts {
-  readonly dataPlane: DataPlane;
-  readonly rack: Rack;
-  /** Port 0 lets the system choose, for tests. */
-  readonly portals: WantedPortals;
-  readonly volumes: ServedVolumes;
-  readonly reservations: ReservationStore;
-  readonly sanitized: SanitizeStore;
-  readonly secretsFor: (machine: MachineName) => ChapSecrets | undefined;
-  readonly random: (octets: number) => Uint8Array;
-  /** Resolves when the machine's disks are what this login shall see; absent: they always are. Must not reject. */
-  readonly ready?: (machine: MachineName, reconnects: boolean) => Promise<void>;
-  /** A write to the volume found no room; told again and again. */
-  readonly onFull?: (volume: VolumeId) => void;
-  readonly emit: Emit;
-}
 
 /**
  * The iSCSI target: what the data plane passes up is answered here. It owns no socket and no payload. Construct it, hand
