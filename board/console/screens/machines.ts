@@ -17,8 +17,7 @@ export const machinesScreen: Screen = {
   title: "Machines",
   everyMs: LIVE_MS,
   load: async (daemon, signal) => {
-    const report = await daemon.call("status", {}, signal);
-    const { profiles } = await daemon.call("machine.pending", {}, signal);
+    const [report, { profiles }] = await Promise.all([daemon.call("status", {}, signal), daemon.call("machine.pending", {}, signal)]);
     const rows = columns(machineRows(report), [20, 8, 16]);
     const names = Object.keys(report.state.machines);
     const machines = rows.map((label, index): Item => ({ label, action: { kind: "open", screen: machineScreen(names[index] ?? "") } }));
