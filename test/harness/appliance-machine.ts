@@ -4,6 +4,7 @@ import { basename, dirname, join } from "node:path";
 import { stringify } from "yaml";
 import type { Guest } from "./guest.ts";
 import { BackgroundProcess, runOrThrow } from "./process.ts";
+import { PROCESSOR } from "./qemu.ts";
 import type { Resources } from "./resources.ts";
 import { type CacheFate, VolatileDisk } from "./volatile-disk.ts";
 
@@ -103,7 +104,7 @@ export class ApplianceMachine {
   #commandLine(): readonly string[] {
     return [
       "qemu-system-x86_64",
-      ...["-machine", "q35,graphics=off", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "768"],
+      ...["-machine", "q35,graphics=off", "-accel", "tcg,thread=multi", "-cpu", PROCESSOR, "-smp", "2", "-m", "768"],
       ...["-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio"],
       ...["-kernel", this.#kernel, "-initrd", join(this.#directory, "initramfs")],
       ...["-append", "console=ttyS0 quiet panic=-1 mitigations=off"],

@@ -2,6 +2,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { BRIDGE, type NetworkNamespace } from "./netns.ts";
 import { type BackgroundProcess, runOrThrow } from "./process.ts";
+import { PROCESSOR } from "./qemu.ts";
 import type { Resources } from "./resources.ts";
 
 const SCRIPT = join(import.meta.dirname, "..", "setup", "initiator.sh");
@@ -102,7 +103,7 @@ function commandLine(image: string, taps: readonly string[], { name, initiator }
   const words = "root=/dev/vda rw fastboot net.ifnames=0 console=ttyS0 quiet panic=-1 mitigations=off init=/usr/local/sbin/initiator-init";
   return [
     "qemu-system-x86_64",
-    ...["-name", name, "-machine", "q35,graphics=off", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "768"],
+    ...["-name", name, "-machine", "q35,graphics=off", "-accel", "tcg,thread=multi", "-cpu", PROCESSOR, "-smp", "2", "-m", "768"],
     ...["-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio", "-device", "virtio-rng-pci"],
     ...["-kernel", join(image, "vmlinuz"), "-initrd", join(image, "initrd.img"), "-append", `${words} initiator=${initiator}`],
     // What it writes is gone with it: every boot finds the image as it was made.

@@ -39,13 +39,19 @@ export const BOOT_TIMEOUT_MS = 600_000;
 const COMMAND_TIMEOUT_MS = 120_000;
 const POWER_OFF_TIMEOUT_MS = 180_000;
 
+/**
+ * All that QEMU can emulate, but for fast string writes: kernels clear pages with them octet by octet, and where a page held code
+ * that was run, the emulator takes a lock for each. Two processors of a guest on a busy machine were seen to stand still for minutes.
+ */
+export const PROCESSOR = "max,erms=off,fsrm=off";
+
 export interface QemuOptions {
   readonly name: string;
   readonly mac: string;
   readonly uuid?: string;
   readonly firmware: FirmwareName;
   readonly memoryMiB?: number;
-  /** QEMU's name of a processor; default: all that it can emulate. */
+  /** QEMU's name of a processor; default: {@link PROCESSOR}. */
   readonly processor?: string;
   /** Keeps the firmware's variables, the console's socket and its log; made when missing. */
   readonly directory: string;
@@ -167,7 +173,7 @@ export class QemuMachine {
   }
 
   #commandLine(socketPath: string): string[] {
-    const { name, mac, uuid, firmware, memoryMiB = 1024, processor = "max", directory } = this.#options;
+    const { name, mac, uuid, firmware, memoryMiB = 1024, processor = PROCESSOR, directory } = this.#options;
     const { flash, machine, arguments: more = [] } = FIRMWARES[firmware];
     const variables = join(directory, "variables.fd");
     const pflash = flash && [
