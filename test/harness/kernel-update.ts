@@ -17,7 +17,7 @@ export async function offerKernel(folder: string): Promise<void> {
   const depends = await runOrThrow(["apt-cache", "depends", "--important", KERNEL]);
   const name = /Depends: (linux-image-\S+)/.exec(depends)?.[1];
   if (name === undefined) throw new Error(`${KERNEL} depends on no kernel; apt knows this:\n${depends}`);
-  await runOrThrow(["apt-get", "download", "-qq", name], { cwd: folder, timeoutMs: DOWNLOAD_TIMEOUT_MS });
+  await runOrThrow(["apt-get", "download", "-qq", "-o", "Acquire::Retries=5", name], { cwd: folder, timeoutMs: DOWNLOAD_TIMEOUT_MS });
   const file = readdirSync(folder).find((each) => each.endsWith(".deb"));
   if (file === undefined) throw new Error(`apt did not download ${name}`);
   renameSync(join(folder, file), join(folder, PACKAGE));

@@ -48,7 +48,9 @@ export class Client {
 
   /** As {@link start}, on a system of its own: nothing in /run or /var/lib, and a /sys of this namespace that says there is no udev. */
   boot(script: string): BackgroundProcess {
-    const mounts = "mount -t tmpfs run /run; mount -t tmpfs lib /var/lib; mount -t sysfs -o ro sys /sys; mkdir -p /run/dbus /run/lock";
+    // The name servers of the machine that tests are no client's to change.
+    const names = "touch /run/names; if [ -e /etc/resolv.conf ]; then mount --bind /run/names /etc/resolv.conf; fi";
+    const mounts = `mount -t tmpfs run /run; mount -t tmpfs lib /var/lib; mount -t sysfs -o ro sys /sys; mkdir -p /run/dbus /run/lock; ${names}`;
     return this.start(["unshare", "--mount", "--", "sh", "-ec", `${mounts}\n${script}`]);
   }
 

@@ -32,7 +32,7 @@ const POOL = /^172\.16\.0\.1\d\d$/;
 
 test("dhcpcd, which probes its address itself, gets one and keeps it", async () => {
   const client = await Client.plugIn(place, "port0", "52:54:00:16:00:40");
-  client.boot("mkdir -p /var/lib/dhcpcd\nexec dhcpcd --nobackground -4 --noipv4ll -f /dev/null eth0");
+  client.boot("mkdir -p /var/lib/dhcpcd\nexec dhcpcd --nobackground -4 --noipv4ll --script /bin/true -f /dev/null eth0");
   expect(await client.address()).toMatch(POOL);
   await daemon.output.waitFor(/"dhcp\.acknowledged","mac":"52:54:00:16:00:40"/, 5000);
 });
