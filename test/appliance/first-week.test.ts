@@ -28,6 +28,8 @@ const PORT = "guest0";
 const DISK_SIZE = "16M";
 /** Writes that the power is cut under. */
 const ENOUGH_WRITES = 100;
+/** By the board's clock: a minute until the supervisor kills the daemon, and a minute of the next one. */
+const HANGS_FOR_S = 120;
 const LOOK_EVERY_MS = 250;
 const DRAWN_AFTER_LOOKS = 40;
 
@@ -183,8 +185,11 @@ test("a power cut in the middle of writes loses nothing that was flushed, and a 
 
 test("a daemon that hangs is told by a light that does not beat, killed, and started again", async () => {
   await intoShell();
-  // The supervisor's one child is the daemon.
-  const { code, output } = await board.shell("kill -STOP $(cat /proc/$(cat /run/rackboot/supervisor.pid)/task/*/children)");
+  // The supervisor's one child is the daemon. The next one hangs as well for a while: told by the light for long enough to be counted,
+  // however fast or slow this machine is.
+  const child = "/proc/$(cat /run/rackboot/supervisor.pid)/task/*/children";
+  const hang = `for i in $(seq ${HANGS_FOR_S}); do kill -STOP $(cat ${child}); sleep 1; done; kill -CONT $(cat ${child})`;
+  const { code, output } = await board.shell(`setsid sh -c '${hang}' >/dev/null 2>&1 &`);
   expect(output).toBe("");
   expect(code).toBe(0);
   board.type("exit\r");
