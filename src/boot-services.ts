@@ -7,7 +7,8 @@ import type { ServerFacts } from "./boot/facts.ts";
 import { LoaderInspector } from "./boot/file-system.ts";
 import { InstallBoots } from "./boot/install/install-boots.ts";
 import { InstallStore } from "./boot/install/installs.ts";
-import { type FoundLoaders, findLoaders } from "./boot/loaders.ts";
+import { type FoundLoaders, findLoaders, loaderWords } from "./boot/loaders.ts";
+import { MissingLoaders } from "./boot/missing-loaders.ts";
 import { bootOffer } from "./boot/offer.ts";
 import { OpenFiles } from "./boot/open-files.ts";
 import type { BootPlan } from "./boot/plan.ts";
@@ -59,6 +60,7 @@ export class BootServices {
   readonly diskBoots: DiskBoots;
   readonly #parts: BootServicesParts;
   readonly #loaders: FoundLoaders = findLoaders();
+  readonly #missing: MissingLoaders;
   readonly #resolver: BootResolver;
   readonly #dhcp: DhcpServer;
   readonly #sender: FileSender;
@@ -74,6 +76,7 @@ export class BootServices {
     const { config } = parts.settings();
     const monotonicMs = (): number => performance.now();
     const inspector = new LoaderInspector();
+    this.#missing = new MissingLoaders(this.#loaders, emit);
     this.diskBoots = new DiskBoots({
       looks: new DiskLooks(),
       memories: new DiskMemories(database),
@@ -145,6 +148,7 @@ export class BootServices {
   /** Files first, addresses last: nobody is invited before there is something to boot. Throws the first error. */
   async start(): Promise<void> {
     const { address } = this.#settings().config.network;
+    this.#started("loaders", loaderWords(this.#loaders));
     await this.#tftp.start();
     this.#started("tftp", `on ${address}:${this.#tftp.port}`);
     await this.#http.start();
@@ -197,6 +201,10 @@ export class BootServices {
 
   #heard(event: TimedEvent): void {
     if (event.type === "transfer.started" && (event.role === "loader" || event.role === "config")) this.#restarted(event.machine);
+    if (event.type === "boot.began" && event.firmware !== undefined) {
+      const machine = this.#rack().byName(event.machine);
+      if (machine !== undefined) this.#missing.began(this.installs.now(machine), event.boot, event.firmware);
+    }
     this.diskBoots.handle(event);
   }
 
@@ -265,6 +273,10 @@ export class BootServices {
       diskPlan: (machine) => {
         this.#parts.boots().signal(machine.name, { kind: "asked", role: "config" });
         return this.#planOf(machine);
+      },
+      lacksLoader: ({ name }, firmware) => {
+        const boot = this.#parts.boots().current(name)?.number;
+        if (boot !== undefined) this.#missing.tell(name, boot, firmware);
       },
       installFile: (machine, segments) => this.installs.file(machine, segments),
       secretsFor: (machine) => this.#secretsForFirmware(machine),

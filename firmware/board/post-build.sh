@@ -13,8 +13,9 @@ install -D -m 0644 "$keys/certificate.pem" "$target/etc/rauc/keyring.pem"
 sed -e "s|@BOARD@|$board|; s|@STATE@|$MOUNT_STATE|; s|@DEVICES@|$DEVICES|" "$here/rauc/system.conf.in" >"$target/etc/rauc/system.conf"
 [[ -e $target/etc/rackboot/board.env ]] && sed -i "s/^BOARD=.*/BOARD=$board/" "$target/etc/rackboot/board.env"
 
-# Of GRUB only its reader of disks is used.
-(cd "$target" && rm -rf usr/lib/grub usr/share/{grub,locale,info,man} share etc/grub.d boot)
+# Of the board's own GRUB only its reader of disks is used; those beside it, *-signed, are for the machines of the rack.
+find "$target/usr/lib/grub" -mindepth 1 -maxdepth 1 ! -name '*-signed' -exec rm -r {} +
+(cd "$target" && rm -rf usr/share/{grub,locale,info,man} share etc/grub.d boot)
 find "$target"/usr/{bin,sbin} -name 'grub-*' ! -name grub-fstest -delete
 # The scripts of the overlay are the whole of init.
 find "$target/etc/init.d" -type f | while read -r script; do

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { basename, dirname } from "node:path";
+import { platformWords } from "../machine/boot-words.ts";
 import type { FirmwareKind } from "../machine/firmware.ts";
 import type { Machine } from "../machine/machine.ts";
 import { type Architecture, UKI_NAME } from "./plan.ts";
@@ -113,10 +114,21 @@ export function diskLoaderAsked(name: string): Architecture | undefined {
   return DISK_LOADER.exec(name)?.[1] as Architecture | undefined;
 }
 
-/** This system's own loader for a processor, for disks that bring none. */
-export function ownLoader(architecture: Architecture, transport: "tftp" | "http", found: FoundLoaders): LoaderFile | undefined {
-  const kind = `uefi-${architecture === "x64" ? "x64" : "arm64"}-${transport === "http" ? "http" : "pxe"}` as const;
-  return found.usual.get(kind);
+/** The firmware that asks for the loader of a disk, by its processor. */
+export function firmwareOf(architecture: Architecture, transport: "tftp" | "http"): FirmwareKind {
+  return `uefi-${architecture === "x64" ? "x64" : "arm64"}-${transport === "http" ? "http" : "pxe"}`;
+}
+
+const TOLD = ["bios-pxe", "uefi-x64-pxe", "uefi-arm64-pxe"] as const;
+
+/** For whom there are loaders here, for people: `for BIOS, UEFI on x86-64; none for UEFI on arm64`. */
+export function loaderWords({ usual }: FoundLoaders): string {
+  const words = (there: boolean): string =>
+    TOLD.filter((kind) => usual.has(kind) === there)
+      .map(platformWords)
+      .join(", ");
+  const parts = [["for", words(true)] as const, ["none for", words(false)] as const].filter(([, kinds]) => kinds !== "");
+  return parts.map((part) => part.join(" ")).join("; ");
 }
 
 export function configuredLoader(machine: Machine): LoaderFile | undefined {

@@ -1,4 +1,6 @@
 import { basename } from "node:path";
+import { platformWords } from "../machine/boot-words.ts";
+import type { FirmwareKind } from "../machine/firmware.ts";
 import { ipv4ToNumber } from "../machine/identifiers.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { ChapSecrets } from "../machine/secrets.ts";
@@ -14,9 +16,9 @@ import {
   DEBIAN_NETWORK_GRUB,
   diskLoaderAsked,
   type FoundLoaders,
+  firmwareOf,
   loaderFolders,
   loadersOf,
-  ownLoader,
 } from "./loaders.ts";
 import { IPXE_SCRIPT } from "./offer.ts";
 import { normalPath } from "./paths.ts";
@@ -33,6 +35,8 @@ export interface ResolverSettings {
   readonly diskPlan: (machine: Machine) => Promise<BootPlan>;
   /** What is below `/<machine>/` for installers; the segments are those after the machine's name. Never rejects. */
   readonly installFile?: (machine: Machine, segments: readonly string[]) => Promise<BootFile | NotFound | undefined>;
+  /** Neither what the machine boots nor this system has a loader for its firmware. */
+  readonly lacksLoader?: (machine: Machine, firmware: FirmwareKind) => void;
   /** What iPXE proves itself with where it attaches the machine's disk. */
   readonly secretsFor?: (machine: Machine) => ChapSecrets | undefined;
 }
@@ -160,9 +164,13 @@ export class BootResolver implements BootFiles {
     if (plan.kind === "uki") return fileOf(plan.file.origin, "loader");
     const chain = chains.find((each) => each.architecture === architecture && (client.transport === "tftp" || each.httpBoot));
     if (chain !== undefined) return fileOf(chain.first, "loader");
-    const own = ownLoader(architecture, client.transport, this.#settings.loaders);
+    // A disk that brings none is given this system's own.
+    const firmware = firmwareOf(architecture, client.transport);
+    const own = this.#settings.loaders.usual.get(firmware);
     const found = own === undefined ? undefined : await fileAt(own.path, "loader");
-    return found ?? notFound(`neither what ${machine.name} boots nor this system has a boot loader for UEFI ${architecture}`);
+    if (found !== undefined) return found;
+    this.#settings.lacksLoader?.(machine, firmware);
+    return notFound(`neither what ${machine.name} boots nor this system has a boot loader for ${platformWords(firmware)}`);
   }
 
   async #loader({ machine, name }: Request): Promise<BootFile | undefined> {

@@ -215,6 +215,8 @@ export type StateEvent =
       readonly image: ImageName;
       readonly reason: string;
     }
+  /** Its firmware wants a boot loader that neither what it boots nor this system has. */
+  | { readonly type: "boot.noLoader"; readonly machine: MachineName; readonly boot: number; readonly firmware: FirmwareKind }
   /** The disk has nothing that can be booted; `reason` says where it was looked for. */
   | { readonly type: "boot.nothing"; readonly machine: MachineName; readonly boot: number; readonly reason: string }
   // The daemon itself.

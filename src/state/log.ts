@@ -1,5 +1,6 @@
 import { type Logger, pino } from "pino";
 import pretty from "pino-pretty";
+import { noLoaderWords } from "../machine/boot-words.ts";
 import { formatDuration, formatSize } from "../machine/config-values.ts";
 import type { EventType, StateEvent, TimedEvent } from "./events.ts";
 import { faultOf } from "./faults.ts";
@@ -131,6 +132,7 @@ const LINES: Lines = {
   "boot.installing": info((event) => `${event.machine} is handed the installer of ${event.system} (image ${event.image})`),
   "boot.installed": info((event) => `${event.machine} is installed from image ${event.image}; it boots its disk from now on`),
   "boot.installFailed": warn((event) => `${event.machine} did not install image ${event.image}: ${event.reason}`),
+  "boot.noLoader": warn((event) => `${event.machine} cannot boot: ${noLoaderWords(event.firmware)}`),
   "boot.nothing": warn((event) => `${event.machine} has nothing to boot: ${event.reason}`),
   "config.loaded": info((event) => `configuration ${event.file}: ${count(event.machines, "machine")}, ${count(event.volumes, "volume")}`),
   "config.rejected": error((event) => `configuration ${event.file} is refused, the one before it stays: ${event.problems.join("; ")}`),

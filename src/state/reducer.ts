@@ -1,3 +1,4 @@
+import { noLoaderWords } from "../machine/boot-words.ts";
 import type { MachineName } from "../machine/identifiers.ts";
 import type { Identity, TimedEvent } from "./events.ts";
 import {
@@ -60,6 +61,7 @@ function change(state: State, event: TimedEvent): State {
     case "boot.abandoned":
     case "boot.entry":
     case "boot.fellBack":
+    case "boot.noLoader":
     case "boot.nothing":
     case "boot.installing":
     case "boot.installed":
@@ -355,6 +357,8 @@ function changeRecord(boot: BootRecord, event: Exclude<BootEvent, { type: "boot.
       return noted(boot, `${event.entry}${WHY[event.because]}`);
     case "boot.fellBack":
       return noted(boot, `fell back to ${event.entry}: ${event.failed} did not come up`);
+    case "boot.noLoader":
+      return noted(boot, noLoaderWords(event.firmware));
     case "boot.nothing":
       return noted(boot, event.reason);
     case "boot.installing":

@@ -322,11 +322,14 @@ describe("a machine that boots from its disk", () => {
     httpBoot: false,
   } as const;
   let disk: Machine;
+  let lacking: string[];
 
   beforeEach(() => {
     disk = machine("uqbar", { boot: { kind: "disk", via: "loader" } });
     const loader = (name: string): { name: string; path: string } => ({ name, path: join(folder, "loaders", name) });
+    lacking = [];
     resolver.update({
+      lacksLoader: ({ name }, firmware) => lacking.push(`${name}: ${firmware}`),
       facts: FACTS,
       loaders: {
         usual: new Map([
@@ -357,7 +360,9 @@ describe("a machine that boots from its disk", () => {
     diskPlan = { ...diskPlan, chains: [chain] };
     const overHttp = await resolver.resolve({ address: UQBAR_ADDRESS, transport: "http", machine: disk }, "uqbar/bootx64.efi");
     expect(overHttp).toMatchObject({ kind: "file", path: join(folder, "loaders/mmx64.efi") });
+    expect(lacking).toEqual([]);
     expect(await read(disk, "uqbar/bootaa64.efi")).toBeUndefined();
+    expect(lacking).toEqual(["uqbar: uefi-arm64-pxe"]);
   });
 
   test("counts as having been given an entry with its menu or its script, and with nothing else", async () => {

