@@ -14,6 +14,10 @@ namespace {
 
 constexpr uint32_t kEntries = 512;
 constexpr uint32_t kCompletions = 4096;
+/// Kernel threads that wait for the disk in a ring's name, and only as many as have something to wait for. A flush holds one until it is
+/// over, and the flushes of a device that wait at the same time share its next cache flush: a rack that flushes at once shall not queue up
+/// before the kernel's own limit of four a core.
+constexpr unsigned kMostWaiting = 64;
 constexpr int kSpinsBetweenClocks = 64;
 /// A longer wait counts as this one, so that a client that comes back is soon noticed.
 constexpr uint64_t kLongestGapNs = 1'000'000;
@@ -99,6 +103,8 @@ int Ring::open(std::string& message) {
   deferred_ = (kSetups[setup_].flags & IORING_SETUP_DEFER_TASKRUN) != 0;
 #endif
   io_uring_register_ring_fd(&ring_);
+  unsigned most[] = {kMostWaiting, 0};               // for files; 0: the others stay as they are
+  io_uring_register_iowq_max_workers(&ring_, most);  // older kernels keep to their own limit
   io_uring_probe* probe = io_uring_get_probe_ring(&ring_);
   std::string lacking;
   for (const Operation& operation : kNeeded) {
