@@ -12,9 +12,10 @@ import { type Extras, measureExtras } from "./extras.ts";
 import { describeHost, hostName } from "./host.ts";
 import { compareInstructions, countInstructions, type InstructionCount } from "./instructions.ts";
 import { buildLoadgen, type Figures } from "./loadgen.ts";
+import { type BenchResult, type CaseResult, type Outcome, outcomeOf, type SweepResult } from "./outcome.ts";
 import { type PreparedPlace, preparePlace } from "./places.ts";
 import { Progress } from "./progress.ts";
-import { type BenchResult, type CaseResult, type Outcome, outcomeOf, renderPlots, renderReport, type SweepResult } from "./report.ts";
+import { renderPlots, renderReport } from "./report.ts";
 import { reason, Seat } from "./seat.ts";
 import { TARGET_NAMES, type TargetName } from "./targets.ts";
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Figures } from "./loadgen.ts";
-import { type BenchResult, type CaseResult, outcomeOf, renderPlots, renderReport, verdict } from "./report.ts";
+import { type BenchResult, type CaseResult, outcomeOf } from "./outcome.ts";
+import { renderPlots, renderReport, verdict } from "./report.ts";
 
 function figures(operationsPerSecond: number, serverCpuSeconds: number): Figures {
   const operations = operationsPerSecond * 2;

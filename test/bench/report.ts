@@ -1,81 +1,10 @@
-import type { Sweep, Unit } from "./cases.ts";
 import type { Extras } from "./extras.ts";
-import { type Host, hostLine } from "./host.ts";
-import type { InstructionCount } from "./instructions.ts";
-import type { Figures } from "./loadgen.ts";
+import { judge } from "./goals.ts";
+import { hostLine } from "./host.ts";
+import { type BenchResult, type CaseResult, type Outcome, PEERS, type Success, succeeded } from "./outcome.ts";
 import { type Plot, renderPlot } from "./plot.ts";
-import { compact, median, type Summary, summarize } from "./statistics.ts";
+import { compact, median } from "./statistics.ts";
 import { renderTable } from "./table.ts";
-import type { TargetName } from "./targets.ts";
-
-/** One target in one case: what its runs say together, or why there are none. Rates are in the case's unit. */
-export type Outcome =
-  | {
-      /** Why some of its runs gave no figures; empty when all went well. */
-      readonly failures: readonly string[];
-      readonly rate: Summary;
-      /** CPU seconds of the server per GiB (MB/s) or per million operations (op/s). */
-      readonly cpu: number;
-      readonly p50Microseconds: number;
-      readonly p99Microseconds: number;
-      readonly p999Microseconds: number;
-    }
-  | { readonly failures: readonly string[] };
-
-export interface CaseResult {
-  readonly name: string;
-  readonly unit: Unit;
-  readonly outcomes: Readonly<Partial<Record<TargetName, Outcome>>>;
-}
-
-export interface SweepResult {
-  readonly name: string;
-  readonly along: Sweep["along"];
-  readonly unit: Unit;
-  readonly points: readonly { readonly x: number; readonly outcomes: Readonly<Partial<Record<TargetName, Outcome>>> }[];
-}
-
-export interface BenchResult {
-  readonly host: Host;
-  readonly settings: { readonly seconds: number; readonly rounds: number; readonly diskBytes: number };
-  readonly places: Readonly<Record<string, string>>;
-  readonly targets: readonly TargetName[];
-  readonly cases: readonly CaseResult[];
-  readonly sweeps: readonly SweepResult[];
-  readonly extras: Readonly<Partial<Record<TargetName, Extras>>>;
-  readonly instructions: readonly InstructionCount[];
-}
-
-const GIB = 1024 ** 3;
-
-export function rateOf(figures: Figures, unit: Unit): number {
-  return unit === "MB/s" ? figures.bytesPerSecond / 1e6 : figures.operationsPerSecond;
-}
-
-export function cpuOf(figures: Figures, unit: Unit): number {
-  return unit === "MB/s" ? figures.serverCpuSeconds / (figures.bytes / GIB) : (figures.serverCpuSeconds / figures.operations) * 1e6;
-}
-
-/** Medians of what each run gave: figures, or the reason why there are none. */
-export function outcomeOf(results: readonly (Figures | string)[], unit: Unit): Outcome {
-  const failures = results.filter((result) => typeof result === "string");
-  const runs = results.filter((result) => typeof result !== "string");
-  if (runs.length === 0) return { failures };
-  const middle = (pick: (figures: Figures) => number): number => median(runs.map(pick));
-  return {
-    failures,
-    rate: summarize(runs.map((figures) => rateOf(figures, unit))),
-    cpu: middle((figures) => cpuOf(figures, unit)),
-    p50Microseconds: middle((figures) => figures.latencyMicroseconds.p50),
-    p99Microseconds: middle((figures) => figures.latencyMicroseconds.p99),
-    p999Microseconds: middle((figures) => figures.latencyMicroseconds.p999),
-  };
-}
-
-const PEERS: readonly TargetName[] = ["tgt", "istgt"];
-
-type Success = Extract<Outcome, { readonly rate: Summary }>;
-const succeeded = (outcome: Outcome | undefined): outcome is Success => outcome !== undefined && "rate" in outcome;
 
 /** Ours against the best peer's rate and the best peer's CPU cost, as `1.25x at 0.48 CPU`; empty where either is missing. */
 export function verdict(result: CaseResult): string {
@@ -180,6 +109,17 @@ function instructionsTable(result: BenchResult): string {
   return renderTable(["user-space instructions of one operation", "now", "since the last record"], rows);
 }
 
+/** Figure by figure, what was to be reached and what was. */
+function goalsTable(result: BenchResult): string {
+  const rows = judge(result).map(({ figure, what, goal, measured, met }) => [
+    `${figure}. ${what}`,
+    goal,
+    measured,
+    met === undefined ? "not measured" : met ? "met" : "NOT MET",
+  ]);
+  return renderTable(["figure of rackboot", "to reach", "measured", "verdict"], rows);
+}
+
 /** Every kind of failure once, with how often it came. */
 function failureLines(result: BenchResult): string {
   const points = result.sweeps.flatMap((sweep) =>
@@ -210,6 +150,7 @@ export function renderReport(result: BenchResult): string {
     ...sweepTables(result),
     Object.keys(result.extras).length > 0 ? extrasTable(result) : "",
     result.instructions.length > 0 ? instructionsTable(result) : "",
+    result.targets.includes("rackboot") ? goalsTable(result) : "",
     failureLines(result),
   ];
   return `${sections.filter((section) => section !== "").join("\n\n")}\n`;
