@@ -3,7 +3,7 @@ import { ARCHITECTURE, DhcpFormatError, IPXE, type OptionMap, readOption, USER_C
 
 /**
  * Who asks. Firmware says so in its vendor class (option 60: RFC 4578, 3 and UEFI 2.10, 24.7.2), iPXE in its user class
- * (option 77) or by its own option 175. Whoever says neither is an initramfs or a running system.
+ * (option 77) or by its own option 175, U-Boot in the vendor class again. Whoever says none of it is an initramfs or a running system.
  */
 
 interface Platform {
@@ -23,10 +23,16 @@ const PLATFORMS: ReadonlyMap<number, Platform> = new Map<number, Platform>([
   [11, { native: "uefi-arm64-pxe", ipxe: "ipxe-uefi-arm64" }],
   [16, { native: "uefi-x64-http", ipxe: "ipxe-uefi-x64" }],
   [19, { native: "uefi-arm64-http", ipxe: "ipxe-uefi-arm64" }],
+  // U-Boot about to look for a menu of PXELINUX's kind. Its EFI half says PXEClient and 11.
+  [22, { native: "uboot-arm64", ipxe: "ipxe-uefi-arm64" }],
 ]);
 
 export const PXE_CLIENT = "PXEClient";
 export const HTTP_CLIENT = "HTTPClient";
+/** `U-Boot.armv8` (u-boot cmd/Kconfig, BOOTP_VCI_STRING). */
+const U_BOOT = "U-Boot";
+/** What is boot firmware, by the beginning of its vendor class. */
+const FIRMWARE_CLASSES: readonly string[] = [PXE_CLIENT, HTTP_CLIENT, U_BOOT];
 
 /** RFC 3004, 4 puts a length before each class; iPXE sends the bare word. */
 const IPXE_USER_CLASSES: readonly string[] = ["iPXE", "\x04iPXE"];
@@ -40,7 +46,7 @@ function isIpxe(options: OptionMap): boolean {
 export function recogniseFirmware(options: OptionMap): FirmwareKind | undefined {
   const ipxe = isIpxe(options);
   const vendorClass = readOption(options, VENDOR_CLASS) ?? "";
-  if (!ipxe && !vendorClass.startsWith(PXE_CLIENT) && !vendorClass.startsWith(HTTP_CLIENT)) return undefined;
+  if (!ipxe && !FIRMWARE_CLASSES.some((beginning) => vendorClass.startsWith(beginning))) return undefined;
   const architectures = readOption(options, ARCHITECTURE) ?? [architectureOf(vendorClass)];
   const platform = architectures.map((number) => PLATFORMS.get(number)).find((found) => found !== undefined);
   return ipxe ? platform?.ipxe : platform?.native;

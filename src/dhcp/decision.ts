@@ -14,6 +14,8 @@ export interface Reply {
   readonly destination: Destination;
   /** Octets of UDP payload that the client takes. */
   readonly maximumBytes: number;
+  /** It does not look for options in `file` and `sname`. */
+  readonly plain?: boolean;
   /** Nobody but this client should answer for the address that it is offered; worth asking the wire before. */
   readonly probe?: { readonly address: Ipv4; readonly mac: Mac };
   /** Changed by this answer; must be durable before the reply leaves. */

@@ -1,9 +1,9 @@
-import type { DhcpConfig } from "../machine/config.ts";
+import type { DhcpConfig, DhcpQuirk } from "../machine/config.ts";
 import type { BootOffer, FirmwareKind } from "../machine/firmware.ts";
 import { type Ipv4, ipv4FromBytes, type Mac } from "../machine/identifiers.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { Rack } from "../machine/rack.ts";
-import { networkCardOf, recogniseFirmware } from "./client.ts";
+import { isIpxeKind, networkCardOf, recogniseFirmware } from "./client.ts";
 import type { LeaseTable } from "./leases.ts";
 import {
   MAXIMUM_SIZE,
@@ -19,6 +19,7 @@ import {
   VENDOR_CLASS,
 } from "./options.ts";
 import { clientMac, DEFAULT_MAXIMUM_BYTES, type DhcpPacket, FRAME_MAXIMUM_BYTES, NO_ADDRESS } from "./packet.ts";
+import { quirkOf } from "./quirks.ts";
 import { Subnet } from "./subnet.ts";
 
 /** What the configuration says to DHCP. */
@@ -40,6 +41,8 @@ export interface DhcpContext {
   readonly leases: LeaseTable;
   readonly nowMs: number;
   readonly bootOffer: BootOfferFor;
+  /** Those in force. */
+  readonly quirks: readonly DhcpQuirk[];
 }
 
 /** A client's packet with its meaning: who asks what, from where. */
@@ -51,6 +54,8 @@ export interface Inquiry {
   readonly machine: Machine | undefined;
   readonly firmware: FirmwareKind | undefined;
   readonly vendorClass: string | undefined;
+  /** What is different with it. */
+  readonly quirk: DhcpQuirk;
   /** The PCI identifier of its network card, where it says it. */
   readonly card: string | undefined;
   readonly requested: Ipv4 | undefined;
@@ -77,6 +82,9 @@ export function readInquiry(packet: DhcpPacket, context: DhcpContext): Inquiry |
   if (mac === undefined) return { reason: `hardware type ${packet.htype} with ${packet.hlen} octets is no Ethernet` };
   const type = readOption(packet.options, MESSAGE_TYPE);
   if (type === undefined) return { mac, reason: "it has no message type: BOOTP is not served" };
+  const vendorClass = readOption(packet.options, VENDOR_CLASS);
+  const quirk = quirkOf(context.quirks, mac, vendorClass);
+  if (quirk.ignored === true) return { mac, reason: "dhcp.quirks says that such clients are ignored" };
   const relayed = packet.giaddr !== NO_ADDRESS;
   if (relayed && !context.settings.dhcp.relay) return { mac, reason: `relayed by ${packet.giaddr}, and dhcp.relay is false` };
   if (packet.hops > HOPS_MAX) return { mac, reason: `it passed ${packet.hops} relays` };
@@ -88,8 +96,9 @@ export function readInquiry(packet: DhcpPacket, context: DhcpContext): Inquiry |
     type,
     mac,
     machine: context.rack.byMac(mac),
-    firmware: recogniseFirmware(packet.options),
-    vendorClass: readOption(packet.options, VENDOR_CLASS),
+    firmware: firmwareOf(packet.options, quirk),
+    vendorClass,
+    quirk,
     card: networkCardOf(packet.options),
     requested: readOption(packet.options, REQUESTED_ADDRESS),
     chosenServer: readOption(packet.options, SERVER_IDENTIFIER),
@@ -98,6 +107,12 @@ export function readInquiry(packet: DhcpPacket, context: DhcpContext): Inquiry |
     subnet: new Subnet(link, context.settings.prefixLength),
     maximumBytes: Math.min(Math.max(maximum - IP_AND_UDP_HEADER_BYTES, DEFAULT_MAXIMUM_BYTES), FRAME_MAXIMUM_BYTES),
   };
+}
+
+/** A quirk tells firmware that says the wrong thing of itself. The iPXE that such firmware has loaded speaks for itself. */
+function firmwareOf(options: OptionMap, quirk: DhcpQuirk): FirmwareKind | undefined {
+  const said = recogniseFirmware(options);
+  return said !== undefined && isIpxeKind(said) ? said : (quirk.firmware ?? said);
 }
 
 /** Where the client is: what its relay says (RFC 3527), what it says itself (RFC 3011), the relay's own network, ours. */

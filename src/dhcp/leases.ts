@@ -16,6 +16,8 @@ export interface Lease {
 
 /** How long an offer is kept for its client: longer than any firmware dwells on its offers (OVMF: 3.9 s), short enough for a flood to pass. */
 export const OFFER_LIFE_MS = 30_000;
+/** And for a client that lives on its offer: until the system that it loads asks for itself. */
+export const SILENT_OFFER_LIFE_MS = 300_000;
 /** Offers open at once, over all clients; one per MAC by nature. A flood of invented MACs gets no further than this. */
 export const OFFERS_MAX = 4096;
 /** Addresses of a range that are used; with one binding an address, this bounds what strangers can make us remember. */
@@ -89,6 +91,12 @@ export class LeaseTable {
     return this.#holders.get(address);
   }
 
+  /** Who was offered it a moment ago, and has not answered yet. */
+  offeredTo(address: Ipv4, nowMs: number): Mac | undefined {
+    const mac = this.#offered.get(address);
+    return mac !== undefined && this.offerOf(mac, nowMs) !== undefined ? mac : undefined;
+  }
+
   get leases(): Iterable<Lease> {
     return this.#bindings.values();
   }
@@ -147,13 +155,13 @@ export class LeaseTable {
   }
 
   /** Keeps `address` for `mac`; false where too many offers are open. Fixed addresses are offered whatever the limit: they are as many as the machines. */
-  offer(mac: Mac, address: Ipv4, nowMs: number, fixed: boolean): boolean {
+  offer(mac: Mac, address: Ipv4, nowMs: number, fixed: boolean, lifeMs: number = OFFER_LIFE_MS): boolean {
     this.#dropOffer(mac);
     if (this.#offers.size >= OFFERS_MAX) this.#dropEndedOffers(nowMs);
     if (!fixed && this.#offers.size >= OFFERS_MAX) return false;
     const earlier = this.#offered.get(address);
     if (earlier !== undefined) this.#dropOffer(earlier);
-    this.#offers.set(mac, { address, untilMs: nowMs + OFFER_LIFE_MS });
+    this.#offers.set(mac, { address, untilMs: nowMs + lifeMs });
     this.#offered.set(address, mac);
     return true;
   }
@@ -255,11 +263,11 @@ export class LeaseTable {
     this.#offered.delete(offer.address);
   }
 
-  /** Offers are kept in the order of their making, so the ended ones stand first. */
   #dropEndedOffers(nowMs: number): void {
     for (const [mac, offer] of this.#offers) {
-      if (offer.untilMs > nowMs) return;
-      this.#dropOffer(mac);
+      if (offer.untilMs <= nowMs) this.#dropOffer(mac);
+      // Offers are kept in the order of their making, so the ended ones stand first, but for those that are kept for longer.
+      else if (offer.untilMs - nowMs <= OFFER_LIFE_MS) return;
     }
   }
 }

@@ -174,6 +174,8 @@ export interface EncodeOptions {
   /** Octets of UDP payload that the client takes. */
   readonly maximumBytes?: number;
   readonly minimumBytes?: number;
+  /** `file` and `sname` carry no options, whatever is left out for it. */
+  readonly plain?: boolean;
 }
 
 export interface EncodedPacket {
@@ -188,7 +190,7 @@ export interface EncodedPacket {
  */
 export function encodePacket(packet: DhcpPacket, limits: EncodeOptions = {}): EncodedPacket {
   const maximumBytes = Math.max(limits.maximumBytes ?? DEFAULT_MAXIMUM_BYTES, DEFAULT_MAXIMUM_BYTES);
-  const plan = planOptions(packet, maximumBytes - HEADER_BYTES);
+  const plan = planOptions(packet, maximumBytes - HEADER_BYTES, limits.plain === true);
   const writer = new ByteWriter(maximumBytes);
   writer
     .u8(packet.op === "request" ? 1 : 2)
@@ -264,11 +266,11 @@ interface OptionPlan {
   readonly dropped: readonly number[];
 }
 
-function planOptions(packet: DhcpPacket, room: number): OptionPlan {
+function planOptions(packet: DhcpPacket, room: number, plain: boolean): OptionPlan {
   const relay = packet.options.get(RELAY_AGENT.code);
   const ordinary = [...packet.options].filter(([code]) => code !== RELAY_AGENT.code && code !== OVERLOAD.code);
   const relayBytes = relay === undefined ? 0 : optionBytes(relay);
-  const overloads = ordinary.reduce((sum, [, value]) => sum + optionBytes(value), relayBytes + 1) > room;
+  const overloads = !plain && ordinary.reduce((sum, [, value]) => sum + optionBytes(value), relayBytes + 1) > room;
   const options = new OptionField(room - relayBytes - (overloads ? OPTION_OVERHEAD + 1 : 0));
   // `sname` before `file`: there are loaders that read only `file`, and none that reads only `sname`.
   const sname = new OptionField(overloads && (packet.sname === "" || packet.options.has(TFTP_SERVER_NAME.code)) ? SNAME_BYTES : 0);

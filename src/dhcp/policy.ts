@@ -3,7 +3,7 @@ import type { StateEvent } from "../state/events.ts";
 import { type Decision, ignore, type Reply, senderOf } from "./decision.ts";
 import { findAddress, mayHave, mayKeep } from "./grants.ts";
 import { bootOfferFor, type DhcpContext, type Inquiry, readInquiry } from "./inquiry.ts";
-import type { Lease } from "./leases.ts";
+import { type Lease, OFFER_LIFE_MS, SILENT_OFFER_LIFE_MS } from "./leases.ts";
 import { ARCHITECTURE, MESSAGE_TYPES, machineUuid, readOption } from "./options.ts";
 import { type DhcpPacket, NO_ADDRESS } from "./packet.ts";
 import { answerAsProxy } from "./proxy.ts";
@@ -80,7 +80,9 @@ function discover(inquiry: Inquiry, context: DhcpContext): Decision {
   if (refusal !== undefined) return ignore(inquiry, refusal);
   const found = findAddress(inquiry, context);
   if ("reason" in found) return ignore(inquiry, found.reason);
-  if (!context.leases.offer(inquiry.mac, found.address, context.nowMs, found.fixed)) return ignore(inquiry, "too many offers are open");
+  const lifeMs = inquiry.quirk.skipsRequest === true ? SILENT_OFFER_LIFE_MS : OFFER_LIFE_MS;
+  if (!context.leases.offer(inquiry.mac, found.address, context.nowMs, found.fixed, lifeMs))
+    return ignore(inquiry, "too many offers are open");
   const boot = bootOfferFor(inquiry, context);
   const packet = buildReply(inquiry, context, { type: "offer", yiaddr: found.address, leaseMs: leaseMsFor(inquiry, context), boot });
   const file = boot?.file;
@@ -172,7 +174,16 @@ function inform(inquiry: Inquiry, context: DhcpContext): Decision {
 
 function reply(inquiry: Inquiry, context: DhcpContext, packet: DhcpPacket, events: readonly StateEvent[], lease?: Lease): Reply {
   const destination = destinationOf(inquiry, packet.yiaddr, context.settings.dhcp);
-  return { kind: "reply", packet, destination, maximumBytes: inquiry.maximumBytes, ...(lease && { lease }), events };
+  const plain = inquiry.quirk.plain === true;
+  return {
+    kind: "reply",
+    packet,
+    destination,
+    maximumBytes: inquiry.maximumBytes,
+    ...(plain && { plain }),
+    ...(lease && { lease }),
+    events,
+  };
 }
 
 /**

@@ -4,7 +4,7 @@ import { type Decision, ignore, senderOf } from "./decision.ts";
 import { bootOfferFor, type DhcpContext, type Inquiry } from "./inquiry.ts";
 import * as option from "./options.ts";
 import { NO_ADDRESS } from "./packet.ts";
-import { bootHeader, bootOptions, destinationOf, echo, put, replyHeader } from "./reply.ts";
+import { applyQuirk, bootHeader, bootOptions, destinationOf, echo, put, replyHeader } from "./reply.ts";
 
 /**
  * ProxyDHCP (PXE 2.1, 2.2.3; RFC 4578): another server hands out the addresses, and we add where to boot from. On port 67
@@ -58,9 +58,10 @@ function bootReply(inquiry: Inquiry, context: DhcpContext, type: "offer" | "ack"
   const options = new Map<number, Uint8Array>();
   put(options, option.MESSAGE_TYPE, option.MESSAGE_TYPES[type]);
   put(options, option.SERVER_IDENTIFIER, inquiry.identifier);
-  for (const [code, bytes] of bootOptions(inquiry, context, boot)) options.set(code, bytes);
   put(options, option.VENDOR_CLASS, isHttpKind(firmware) ? HTTP_CLIENT : PXE_CLIENT);
   if (!isHttpKind(firmware)) put(options, option.VENDOR_SPECIFIC, new Map([[PXE_DISCOVERY_CONTROL, Uint8Array.of(PXE_BOOT_AT_ONCE)]]));
+  for (const [code, bytes] of bootOptions(inquiry, context, boot)) options.set(code, bytes);
+  applyQuirk(inquiry, options);
   echo(packet, options);
   const events: StateEvent[] =
     type === "offer" ? [{ type: "dhcp.offered", ...senderOf(inquiry), address: NO_ADDRESS, ...(boot.file && { file: boot.file }) }] : [];
@@ -75,6 +76,7 @@ function bootReply(inquiry: Inquiry, context: DhcpContext, type: "offer" | "ack"
     },
     destination: destinationOf(inquiry, NO_ADDRESS, context.settings.dhcp),
     maximumBytes: inquiry.maximumBytes,
+    ...(inquiry.quirk.plain === true && { plain: true }),
     events,
   };
 }

@@ -1,7 +1,7 @@
 import type { DhcpConfig } from "../machine/config.ts";
 import type { BootOffer } from "../machine/firmware.ts";
 import type { Ipv4, Mac } from "../machine/identifiers.ts";
-import { HTTP_CLIENT, isHttpKind, isIpxeKind } from "./client.ts";
+import { HTTP_CLIENT, isHttpKind, isIpxeKind, PXE_CLIENT } from "./client.ts";
 import type { DhcpContext, Inquiry } from "./inquiry.ts";
 import * as option from "./options.ts";
 import { BROADCAST_FLAG, type DhcpPacket, NO_ADDRESS } from "./packet.ts";
@@ -44,7 +44,8 @@ export function destinationOf(inquiry: Inquiry, yiaddr: Ipv4, config: DhcpConfig
   if (inquiry.relayed) return { kind: "relay", address: packet.giaddr, port: config.port };
   const port = clientPort(config);
   if (packet.ciaddr !== NO_ADDRESS) return { kind: "unicast", address: packet.ciaddr, port };
-  if (yiaddr === NO_ADDRESS || (packet.flags & BROADCAST_FLAG) !== 0) return { kind: "broadcast", address: BROADCAST, port };
+  const hearsBroadcastsOnly = (packet.flags & BROADCAST_FLAG) !== 0 || inquiry.quirk.broadcast === true;
+  if (yiaddr === NO_ADDRESS || hearsBroadcastsOnly) return { kind: "broadcast", address: BROADCAST, port };
   return { kind: "arp-unicast", address: yiaddr, mac: inquiry.mac, port };
 }
 
@@ -76,10 +77,12 @@ export function buildReply(inquiry: Inquiry, context: DhcpContext, grant: Grant)
   const firmware = bootOptions(inquiry, context, grant.boot);
   for (const [code, bytes] of firmware) available.set(code, bytes);
   for (const [code, bytes] of settings.dhcp.options) if (!RESERVED_OPTIONS.has(code)) available.set(code, bytes);
+  applyQuirk(inquiry, available);
   // What finds no room is left out from the end: the mask, which must stand before the routers (RFC 2132, 3.3), what was
   // asked for in the order of asking, what firmware needs without knowing how to ask, the echoes, and the rest.
   const parameterList = packet.options.get(option.PARAMETER_LIST.code) ?? [];
-  for (const code of [option.SUBNET_MASK.code, ...parameterList, ...firmware.keys()]) copy(code, available, options);
+  const unasked = [...firmware.keys(), ...(inquiry.quirk.options?.keys() ?? [])];
+  for (const code of [option.SUBNET_MASK.code, ...parameterList, ...unasked]) copy(code, available, options);
   echo(packet, options);
   for (const code of available.keys()) copy(code, available, options);
 
@@ -90,6 +93,29 @@ export function buildReply(inquiry: Inquiry, context: DhcpContext, grant: Grant)
     ...bootHeader(settings.address, grant.boot),
     options,
   };
+}
+
+const NUL = Uint8Array.of(0);
+/** What a client that wants its texts terminated takes for text. */
+const TEXTS: readonly option.DhcpOption<string>[] = [
+  option.HOST_NAME,
+  option.DOMAIN_NAME,
+  option.ROOT_PATH,
+  option.TFTP_SERVER_NAME,
+  option.BOOT_FILE_NAME,
+];
+
+/** What this client is always or never sent, and in what form. */
+export function applyQuirk({ quirk }: Inquiry, options: Map<number, Uint8Array>): void {
+  for (const [code, bytes] of quirk.options ?? []) {
+    if (bytes === null) options.delete(code);
+    else if (!RESERVED_OPTIONS.has(code)) options.set(code, bytes);
+  }
+  if (quirk.terminated !== true) return;
+  for (const { code } of TEXTS) {
+    const bytes = options.get(code);
+    if (bytes !== undefined) options.set(code, new Uint8Array(Buffer.concat([bytes, NUL])));
+  }
 }
 
 /** Old ROMs and U-Boot read only these. siaddr stands even without a file: a GRUB that asks for itself takes its server from there. */
@@ -176,6 +202,23 @@ function networkOptions(inquiry: Inquiry, { settings }: DhcpContext): Map<number
 const IPXE_NO_PXEDHCP = 176;
 
 /**
+ * Sub-options of option 43 (PXE 2.1, table 2-1), of which a Raspberry Pi's ROM wants nothing but these words: no discovery, a
+ * prompt, and a menu of one entry.
+ */
+const RASPBERRY_PI_BOOT: Uint8Array = new Uint8Array(
+  Buffer.concat([
+    option.VENDOR_SPECIFIC.encode(
+      new Map([
+        [6, Uint8Array.of(3)],
+        [10, Buffer.from("\0PXE")],
+        [9, Buffer.from("\0\0\x11Raspberry Pi Boot")],
+      ]),
+    ),
+    Uint8Array.of(option.END),
+  ]),
+);
+
+/**
  * What firmware needs, asked for or not. A PXE client gets no option 60: with it EDK2 takes us for a boot server that
  * wants to be asked again on port 4011. An HTTP client discards every offer without it (UEFI 2.10, 24.7.3).
  */
@@ -189,6 +232,10 @@ export function bootOptions(inquiry: Inquiry, { settings }: DhcpContext, boot: B
   }
   if (boot.rootPath !== undefined) put(options, option.ROOT_PATH, boot.rootPath);
   if (isHttpKind(firmware)) put(options, option.VENDOR_CLASS, HTTP_CLIENT);
+  if (firmware === "raspberry-pi") {
+    put(options, option.VENDOR_CLASS, PXE_CLIENT);
+    options.set(option.VENDOR_SPECIFIC.code, RASPBERRY_PI_BOOT);
+  }
   if (isIpxeKind(firmware)) {
     if (boot.initiatorName !== undefined) put(options, option.IPXE_INITIATOR, boot.initiatorName);
     put(options, option.IPXE, new Map([[IPXE_NO_PXEDHCP, Uint8Array.of(1)]]));

@@ -1,5 +1,5 @@
 import type { RemoteInfo } from "node:dgram";
-import { deviceOf } from "../machine/config.ts";
+import { type DhcpQuirk, deviceOf } from "../machine/config.ts";
 import type { FirmwareKind } from "../machine/firmware.ts";
 import { type Ipv4, type Mac, macFromBytes, macToBytes } from "../machine/identifiers.ts";
 import type { Machine } from "../machine/machine.ts";
@@ -17,6 +17,7 @@ import { PACKETS_OF_A_MAC_PER_SECOND, PacketPace } from "./pace.ts";
 import { type DhcpPacket, decodePacket, encodePacket, MINIMUM_REPLY_BYTES } from "./packet.ts";
 import { decide } from "./policy.ts";
 import { AddressProber } from "./prober.ts";
+import { quirksInForce } from "./quirks.ts";
 import { BROADCAST } from "./reply.ts";
 import { type DhcpServerConfig, DhcpSocket, isLoopback, needsDevice, proxyPort, socketKey, startError } from "./sockets.ts";
 import { WATCH_EVERY_MS, WireWatch } from "./watch.ts";
@@ -69,6 +70,7 @@ export class DhcpServer {
   /** Changed and not yet durable. */
   readonly #dirty = new Map<Mac, Lease>();
   #config: DhcpServerConfig;
+  #quirks: readonly DhcpQuirk[];
   #rack: Rack;
   #flush: NodeJS.Timeout | undefined;
   #gatherMs = 0;
@@ -77,6 +79,7 @@ export class DhcpServer {
   constructor(options: DhcpServerOptions) {
     this.#options = options;
     this.#config = options.config;
+    this.#quirks = quirksInForce(options.config.dhcp.quirks);
     this.#rack = options.rack;
     this.#clock = options.clock ?? new WallClock();
     this.#prober = new AddressProber({ ask: (address) => this.#askFor(address), look: (address) => this.neighbourAt(address) }, () =>
@@ -140,6 +143,7 @@ export class DhcpServer {
   #apply(config: DhcpServerConfig, rack: Rack): void {
     const before = this.#rack;
     this.#config = config;
+    this.#quirks = quirksInForce(config.dhcp.quirks);
     this.#rack = rack;
     this.#watch.follow(config);
     this.#leases.setRange(config.dhcp.range);
@@ -174,9 +178,9 @@ export class DhcpServer {
     return this.#leases.addressOf(mac);
   }
 
-  /** Who holds or last held this address. */
+  /** Who holds or last held this address, or was offered it and asks no further: a Raspberry Pi's ROM. */
   macAt(address: Ipv4): Mac | undefined {
-    return this.#leases.macAt(address);
+    return this.#leases.offeredTo(address, this.#now()) ?? this.#leases.macAt(address);
   }
 
   get leases(): Iterable<Lease> {
@@ -234,6 +238,7 @@ export class DhcpServer {
       leases: this.#leases,
       nowMs: this.#now(),
       bootOffer: this.#options.bootOffer,
+      quirks: this.#quirks,
     });
     const probe = decision.kind === "reply" ? decision.probe : undefined;
     const answer = probe === undefined || !needsDevice(this.#config) ? undefined : this.#prober.probe(probe.address);
@@ -323,7 +328,11 @@ export class DhcpServer {
 
   #send(reply: Reply, socket: DhcpSocket, from: RemoteInfo): void {
     const { address, port } = this.#target(reply, socket, from);
-    const { bytes } = encodePacket(reply.packet, { maximumBytes: reply.maximumBytes, minimumBytes: MINIMUM_REPLY_BYTES });
+    const { bytes } = encodePacket(reply.packet, {
+      maximumBytes: reply.maximumBytes,
+      minimumBytes: MINIMUM_REPLY_BYTES,
+      plain: reply.plain === true,
+    });
     socket.send(bytes, address, port);
   }
 

@@ -11,6 +11,7 @@ import {
   type VolumeConfig,
   type VolumeSource,
 } from "./config.ts";
+import { quirk } from "./config-quirk.ts";
 import * as value from "./config-values.ts";
 import type { Ipv4, Iqn, Mac, VolumeName } from "./identifiers.ts";
 import type { BootSource } from "./machine.ts";
@@ -103,12 +104,16 @@ const dhcp = z
         .describe("Any other option by its number."),
       relay: value.flag.default(true).describe("Answer requests that come through a relay agent."),
       others: addresses("DHCP servers").default([]).describe("Other DHCP servers that may be on this network: they raise no alarm."),
+      quirks: z
+        .record(value.quirkName as unknown as z.ZodString, quirk, { error: "a mapping of names to quirks" })
+        .default({})
+        .describe("Clients that need something different, beside those that are known already."),
       port: value.integer(1, 65535, "a port").default(67).describe("For development: the port to serve on."),
     },
     { error: "a mapping" },
   )
-  .transform(({ lease, options, ...rest }): DhcpConfig => {
-    return { ...rest, leaseMs: lease, options: new Map(Object.entries(options).map(([number, octets]) => [Number(number), octets])) };
+  .transform(({ lease, options, quirks, ...rest }): DhcpConfig => {
+    return { ...rest, leaseMs: lease, options: value.byNumber(options), quirks: new Map(Object.entries(quirks)) };
   });
 
 const tftp = z

@@ -68,6 +68,16 @@ export const mac: z.ZodType<Mac> = text(
   parseMac,
 );
 
+/** One to six octets; three are a maker's (OUI). */
+export const macPrefix: z.ZodType<string> = text(
+  { allowed: "the beginning of a MAC address, such as b8:27:eb", pattern: "^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){0,5}$" },
+  (found) => (/^[0-9a-f]{2}([:-][0-9a-f]{2}){0,5}$/i.test(found) ? found.toLowerCase().replaceAll("-", ":") : undefined),
+);
+
+export const quirkName: z.ZodType<string> = text({ allowed: "the name of a quirk: letters, digits, dot, dash and underscore" }, (found) =>
+  /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(found) ? found : undefined,
+);
+
 export const iqn: z.ZodType<Iqn> = text(
   { allowed: "an iSCSI name such as iqn.2026-01.lan.rackboot:uqbar (or eui., naa.), at most 223 characters" },
   parseIqn,
@@ -279,3 +289,8 @@ export const dhcpOptionNumber: z.ZodType<number> = text(
     return number >= 1 && number <= 254 && !OPTIONS_OF_THE_SERVER.has(number) ? number : undefined;
   },
 );
+
+/** YAML's keys are text. */
+export function byNumber<T>(options: Readonly<Record<string, T>>): ReadonlyMap<number, T> {
+  return new Map(Object.entries(options).map(([number, octets]) => [Number(number), octets]));
+}

@@ -1,3 +1,4 @@
+import type { FirmwareKind } from "./firmware.ts";
 import type { Ipv4, Iqn, VolumeName } from "./identifiers.ts";
 import type { Machine } from "./machine.ts";
 
@@ -49,8 +50,32 @@ export interface DhcpConfig {
   readonly relay: boolean;
   /** Other servers that may be there. */
   readonly others: readonly Ipv4[];
+  /** Beside those that are built in; of the same name: instead of it, null: without it. */
+  readonly quirks: ReadonlyMap<string, DhcpQuirk | null>;
   /** Not 67 only in tests and development. */
   readonly port: number;
+}
+
+/** What some clients need differently, and how they are told from others. */
+export interface DhcpQuirk {
+  /** What their vendor class (option 60) begins with. Of this and `macs`, what is given must hold. */
+  readonly vendorClass?: string;
+  /** What their MAC address begins with, as `b8:27:eb`: one of them. */
+  readonly macs?: readonly string[];
+  /** What they are, whatever they say. */
+  readonly firmware?: FirmwareKind;
+  /** They are told nothing. */
+  readonly ignored?: boolean;
+  /** Replies are broadcast, though they do not ask for that. */
+  readonly broadcast?: boolean;
+  /** Options never travel in `file` and `sname`. */
+  readonly plain?: boolean;
+  /** Texts end in a NUL (RFC 2132, 2 forbids it). */
+  readonly terminated?: boolean;
+  /** They live on the offer and send no REQUEST. */
+  readonly skipsRequest?: boolean;
+  /** Options that they are always sent; null: never. */
+  readonly options?: ReadonlyMap<number, Uint8Array | null>;
 }
 
 export interface TftpConfig {

@@ -9,7 +9,10 @@ test.each([
   ["ovmf-http-discover", "uefi-x64-http"],
   ["ipxe-bios-discover", "ipxe-bios"],
   ["ipxe-uefi-discover", "ipxe-uefi-x64"],
+  ["uboot-discover", "uboot-arm64"],
+  ["uboot-efi-discover", "uefi-arm64-pxe"],
   ["dhclient-discover", undefined],
+  ["networkmanager-discover", undefined],
   ["udhcpc-discover", undefined],
 ])("%s comes from %s", (name, kind) => {
   expect(recogniseFirmware(decodePacket(vector(name)).options)).toBe(kind);
@@ -33,7 +36,9 @@ test.each([
   ["iPXE told by option 175", [pxe, architecture(11), value(option.IPXE, new Map())], "ipxe-uefi-arm64"],
   ["32-bit UEFI, for which there is nothing", [pxe, architecture(6)], undefined],
   ["Windows", [value(option.VENDOR_CLASS, "MSFT 5.0")], undefined],
-  ["U-Boot without PXE", [architecture(11)], undefined],
+  ["arm64 UEFI PXE", [value(option.VENDOR_CLASS, "PXEClient:Arch:00011:UNDI:003000"), architecture(11)], "uefi-arm64-pxe"],
+  ["U-Boot that says nothing but its architecture", [architecture(22)], undefined],
+  ["32-bit U-Boot, for which there is nothing", [value(option.VENDOR_CLASS, "U-Boot.armv7"), architecture(21)], undefined],
 ])("%s is recognised, or a machine loops in its ROM", (_, options, kind) => {
   expect(recogniseFirmware(new Map(options))).toBe(kind);
 });

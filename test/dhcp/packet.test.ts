@@ -18,6 +18,12 @@ const CAPTURES = [
   "ipxe-bios-request",
   "ipxe-uefi-discover",
   "ipxe-uefi-request",
+  "uboot-discover",
+  "uboot-request",
+  "uboot-efi-discover",
+  "uboot-efi-request",
+  "rpi3-discover",
+  "rpi4-discover",
   "dnsmasq-pxe-offer",
   "dnsmasq-http-ack",
 ];

@@ -74,6 +74,18 @@ describe("which address", () => {
     expect(lease(given, UQBAR)).toBe("172.16.0.3");
   });
 
+  test("a machine is its MAC address: firmware, GRUB and system have client identifiers and UUIDs of their own, or none", () => {
+    const given = context({}, [machine("tlon", UQBAR)]);
+    const asked = [
+      decodePacket(vector("ovmf-pxe-discover")),
+      decodePacket(vector("ipxe-bios-discover")),
+      ask("discover", UQBAR),
+      ask("discover", UQBAR, [value(option.CLIENT_IDENTIFIER, Uint8Array.of(255, 1, 2, 3, 4, 0, 2))]),
+      ask("discover", UQBAR, [value(option.MACHINE_IDENTIFIER, new Uint8Array(17).fill(7))]),
+    ].map((packet) => ({ ...packet, chaddr: ask("discover", UQBAR).chaddr }));
+    expect(asked.map((packet) => replyTo(packet, given).packet.yiaddr)).toEqual(asked.map(() => "172.16.0.100"));
+  });
+
   test("two DISCOVERs with one xid are answered alike (iPXE sends them)", () => {
     const given = context();
     const discover = decodePacket(vector("ipxe-bios-discover"));
@@ -364,6 +376,16 @@ describe("options", () => {
     const sizes = maximum === undefined ? [] : [value(option.MAXIMUM_SIZE, maximum)];
     expect(replyTo(ask("discover", UQBAR, sizes), context()).maximumBytes).toBe(payload);
   });
+});
+
+test("packets of fewer octets than BOOTP's 300 are answered: NetworkManager sends them", () => {
+  for (const name of ["networkmanager-discover", "networkmanager-request"]) expect(vector(name).length).toBeLessThan(300);
+  const given = context();
+  const discover = decodePacket(vector("networkmanager-discover"));
+  const { packet } = replyTo(discover, given);
+  const request = decodePacket(vector("networkmanager-request"));
+  const options = new Map([...request.options, value(option.REQUESTED_ADDRESS, packet.yiaddr), value(option.SERVER_IDENTIFIER, SERVER)]);
+  expect(typeOf(replyTo({ ...request, options }, given))).toBe(ACK);
 });
 
 describe("boot files", () => {

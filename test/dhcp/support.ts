@@ -5,6 +5,7 @@ import { LeaseTable } from "../../src/dhcp/leases.ts";
 import { type DhcpOption, MESSAGE_TYPE, MESSAGE_TYPES } from "../../src/dhcp/options.ts";
 import { type DhcpPacket, NO_ADDRESS } from "../../src/dhcp/packet.ts";
 import { decide } from "../../src/dhcp/policy.ts";
+import { quirksInForce } from "../../src/dhcp/quirks.ts";
 import type { DhcpConfig } from "../../src/machine/config.ts";
 import type { BootOffer } from "../../src/machine/firmware.ts";
 import { type Ipv4, macToBytes, parseIpv4, parseIqn, parseMac, parseMachineName, parseVolumeName } from "../../src/machine/identifiers.ts";
@@ -56,6 +57,7 @@ export const DHCP: DhcpConfig = {
   options: new Map(),
   relay: true,
   others: [],
+  quirks: new Map(),
   port: 67,
 };
 
@@ -68,7 +70,7 @@ export function context(dhcp: Partial<DhcpConfig> = {}, machines?: readonly Mach
   const settings = { address: SERVER, prefixLength: 24, dhcp: { ...DHCP, ...dhcp } };
   leases.setRange(settings.dhcp.range);
   const rack = new Rack(machines ?? [machine("uqbar", UQBAR, { address: ip("172.16.0.16") })]);
-  return { settings, rack, leases, nowMs: 1_000_000, bootOffer: () => boot };
+  return { settings, rack, leases, nowMs: 1_000_000, bootOffer: () => boot, quirks: quirksInForce(settings.dhcp.quirks) };
 }
 
 type Value = readonly [code: number, octets: Uint8Array];
