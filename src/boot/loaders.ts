@@ -46,6 +46,10 @@ const CANDIDATES: Readonly<Record<FirmwareKind, readonly Candidate[]>> = {
   "ipxe-bios": [],
   "ipxe-uefi-x64": [],
   "ipxe-uefi-arm64": [],
+  // It reads a menu, and starts what UEFI starts.
+  "uboot-arm64": [],
+  // A Pi asks for its own files, which a person has put below tftp.root.
+  "raspberry-pi": [],
 };
 
 /** iPXE by firmware, for machines that boot through it. */

@@ -14,7 +14,10 @@ export const IPXE_SCRIPT = "boot.ipxe";
 export function bootOffer(kind: FirmwareKind, machine: Machine, facts: ServerFacts, found: FoundLoaders): BootOffer | undefined {
   if (machine.boot.kind === "local") return undefined;
   if (kind.startsWith("ipxe-")) return ipxeOffer(machine, facts);
-  const loader = loaderName(kind, machine, found);
+  // Whatever it is told, it asks for files by names of its own.
+  if (kind === "raspberry-pi") return { file: "bootcode.bin" };
+  // U-Boot looks for its menu beside whatever the name is, and its EFI half starts the loader.
+  const loader = kind === "uboot-arm64" ? (loaderName("uefi-arm64-pxe", machine, found) ?? "pxelinux.0") : loaderName(kind, machine, found);
   if (loader === undefined) return undefined;
   const path = `${machine.name}/${loader}`;
   return { file: kind.endsWith("-http") ? httpUrl(facts, `/${path}`) : path };

@@ -23,6 +23,8 @@ import {
 import { IPXE_SCRIPT } from "./offer.ts";
 import { normalPath } from "./paths.ts";
 import { type BootPlan, configuredPlan, filesOf, type LoaderChain, nothing } from "./plan.ts";
+import { isDefaultMenu, menuAsked, pxelinuxConfig } from "./pxelinux-config.ts";
+import { PI_FILES, piFile, withoutPiFolder } from "./raspberry-pi.ts";
 
 export interface ResolverSettings {
   readonly facts: ServerFacts;
@@ -57,7 +59,8 @@ const GRUB_FOLDERS = new Set(["grub", "grub2", "boot", "efi", "debian-installer"
 /** What shim asks for beside itself: its second stage, its key manager and fall-back, revocations, further certificates. */
 const COMPANION = /^(grub|shim|mm|fb|revocations|shim_certificate)[a-z0-9_-]*\.efi$/;
 /** What a disk has a say in. It is not looked into for a running system that fetches other files. */
-const DISK_SAYS = /(^|\/)(grub\.cfg[^/]*|boot\.ipxe|[^/]+\.efi(\.signed)?|entry\/[0-9]+\/[^/]+)$/i;
+const DISK_SAYS =
+  /(^|\/)(grub\.cfg[^/]*|boot\.ipxe|pxelinux\.cfg\/[^/]+|config\.txt|cmdline\.txt|[^/]+\.efi(\.signed)?|entry\/[0-9]+\/[^/]+)$/i;
 const NO_PLAN = nothing("its disk has no say in such a file");
 /** GRUB's modules and their lists, in the folder that GRUB has for its platform. */
 const MODULE_FOLDER = /^(x86_64|arm64|i386)-(efi|pc)$/;
@@ -90,6 +93,8 @@ export class BootResolver implements BootFiles {
     const { root } = this.#settings;
     const common = root === undefined ? undefined : await this.#common(root, client, segments);
     if (common !== undefined) return common;
+    const asPi = await this.#raspberryPi(client, segments);
+    if (asPi !== undefined) return asPi;
     return notFound(client.machine === undefined ? "no machine is known at this address" : `nothing that ${client.machine.name} may read`);
   }
 
@@ -99,6 +104,24 @@ export class BootResolver implements BootFiles {
     const found = await fileWithin(root, segments, role);
     if (found !== undefined || segments.length < 2 || segments[0] !== machine?.name) return found;
     return fileWithin(root, segments.slice(1), role);
+  }
+
+  /** A Pi asks in a folder of its own name for what is the machine's, or for what lies in the one folder that there is. */
+  async #raspberryPi(client: FileClient, segments: readonly string[]): Promise<BootFile | NotFound | undefined> {
+    const { machine } = client;
+    if (machine === undefined) return undefined;
+    const { root, facts } = this.#settings;
+    const rest = withoutPiFolder(segments);
+    if (rest !== undefined) {
+      const asMachine = [machine.name, ...rest];
+      const own = (await this.#own(client, asMachine)) ?? (root === undefined ? undefined : await this.#common(root, client, asMachine));
+      if (own !== undefined) return own;
+    }
+    const [name, ...deeper] = rest ?? segments;
+    if (name === undefined || deeper.length > 0 || !PI_FILES.includes(name)) return undefined;
+    const plan = configuredPlan(machine) ?? (await this.#settings.diskPlan(machine));
+    const text = piFile(name, machine, plan, facts);
+    return text === undefined ? undefined : handedOut(plan, text);
   }
 
   async #own(client: FileClient, segments: readonly string[]): Promise<BootFile | NotFound | undefined> {
@@ -117,6 +140,7 @@ export class BootResolver implements BootFiles {
       (await this.#planned(request)) ??
       (await this.#grubConfig(request)) ??
       this.#ipxeScript(request) ??
+      this.#pxelinuxMenu(request) ??
       (await this.#diskLoader(request)) ??
       (await this.#loader(request)) ??
       (await this.#companion(machine, name)) ??
@@ -149,6 +173,12 @@ export class BootResolver implements BootFiles {
     if (name !== IPXE_SCRIPT) return undefined;
     const { facts, secretsFor } = this.#settings;
     return handedOut(plan, ipxeScript(machine, plan, facts, machine.chap ? secretsFor?.(machine) : undefined));
+  }
+
+  #pxelinuxMenu({ client, machine, plan, segments }: Request): BootFile | undefined {
+    const name = menuAsked(segments);
+    if (name === undefined || !(isDefaultMenu(name) || namesClient(name, client, machine))) return undefined;
+    return handedOut(plan, pxelinuxConfig(machine, plan, this.#settings.facts));
   }
 
   /** The loader of the machine's disk and what it asks for beside itself; this system's own where the disk brings none. */
@@ -248,7 +278,7 @@ export class BootResolver implements BootFiles {
 }
 
 /**
- * Whether `grub.cfg-<suffix>` is this client's: `01-<MAC with dashes>`, the start of its address in hexadecimal, or a UUID,
+ * Whether `grub.cfg-<suffix>`, or `pxelinux.cfg/<suffix>`, is this client's: `01-<MAC with dashes>`, the start of its address in hexadecimal, or a UUID,
  * which names the machine that asks and nobody else.
  */
 function namesClient(suffix: string, client: FileClient, machine: Machine): boolean {
@@ -259,9 +289,9 @@ function namesClient(suffix: string, client: FileClient, machine: Machine): bool
 
 /** A file of tftp.root plays the part that its name says. */
 function roleByName(name: string): FileRole {
-  if (/\.cfg$|\.ipxe$/i.test(name)) return "config";
-  if (/\.(efi|k?kpxe|pxe)(\.signed)?$|^pxelinux\.0$/i.test(name)) return "loader";
-  if (/^(vmlinu[xz]|bzimage)/i.test(name)) return "kernel";
+  if (/\.cfg$|\.ipxe$|^(config|cmdline)\.txt$/i.test(name)) return "config";
+  if (/\.(efi|k?kpxe|pxe)(\.signed)?$|^pxelinux\.0$|^bootcode\.bin$|^start[0-9a-z_]*\.elf$/i.test(name)) return "loader";
+  if (/^(vmlinu[xz]|bzimage|kernel[0-9_]*\.img$)/i.test(name)) return "kernel";
   return /^(initrd|initramfs)/i.test(name) ? "initramfs" : "other";
 }
 

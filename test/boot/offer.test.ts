@@ -18,6 +18,9 @@ describe("a machine is sent to a loader that its firmware can start", () => {
     ["uefi-x64-pxe", "uqbar/shimx64.efi"],
     ["uefi-x64-http", "http://172.16.0.1/uqbar/snponly.efi"],
     ["uefi-arm64-pxe", "uqbar/shimaa64.efi"],
+    ["uefi-arm64-http", "http://172.16.0.1/uqbar/snponly-arm64.efi"],
+    ["uboot-arm64", "uqbar/shimaa64.efi"],
+    ["raspberry-pi", "bootcode.bin"],
     ["ipxe-bios", SCRIPT],
     ["ipxe-uefi-x64", SCRIPT],
     ["ipxe-uefi-arm64", SCRIPT],
@@ -56,6 +59,8 @@ describe("a machine is sent to a loader that its firmware can start", () => {
   test("none where the system has none", () => {
     expect(file("uefi-x64-pxe", machine(), NOTHING)).toBeUndefined();
     expect(file("ipxe-bios", machine(), NOTHING)).toBe(SCRIPT);
+    // Its menu needs none, and is looked for beside this name.
+    expect(file("uboot-arm64", machine(), NOTHING)).toBe("uqbar/pxelinux.0");
   });
 
   test("a name whose loader turns out when it is asked for, where the disk decides", () => {
@@ -63,6 +68,8 @@ describe("a machine is sent to a loader that its firmware can start", () => {
     expect(file("uefi-x64-pxe", disk, NOTHING)).toBe("uqbar/bootx64.efi");
     expect(file("uefi-x64-http", disk)).toBe("http://172.16.0.1/uqbar/bootx64.efi");
     expect(file("uefi-arm64-pxe", disk)).toBe("uqbar/bootaa64.efi");
+    expect(file("uefi-arm64-http", disk)).toBe("http://172.16.0.1/uqbar/bootaa64.efi");
+    expect(file("uboot-arm64", disk)).toBe("uqbar/bootaa64.efi");
     expect(file("bios-pxe", disk)).toBe("uqbar/undionly.kpxe");
     expect(file("ipxe-bios", disk)).toBe(SCRIPT);
   });

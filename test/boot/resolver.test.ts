@@ -125,6 +125,25 @@ describe("a machine gets its own", () => {
     expect(await read(uqbar, path)).toMatch(/^#!ipxe\n/);
   });
 
+  test.each([
+    "pxelinux.cfg/01-52-54-00-16-00-10",
+    "uqbar/pxelinux.cfg/01-52-54-00-16-00-10",
+    "/pxelinux.cfg/11111111-2222-3333-4444-555555555555",
+    ..."AC100010".split("").map((_, index) => `pxelinux.cfg/${"AC100010".slice(0, index + 1)}`),
+    "pxelinux.cfg/default-arm-bcm283x-rpi",
+    "pxelinux.cfg/default-arm",
+    "pxelinux.cfg/default",
+  ])("PXELINUX menu, which U-Boot reads, as %s", async (path) => {
+    expect(await read(uqbar, path)).toContain("KERNEL vmlinuz\nINITRD initrd\nAPPEND ");
+  });
+
+  test.each(["pxelinux.cfg/01-52-54-00-16-00-20", "pxelinux.cfg/AC100020", "pxelinux.cfg/AC1000101", "pxelinux.cfg/linux"])(
+    "PXELINUX menu, and not under the name %s, which is another's",
+    async (path) => {
+      expect(await read(uqbar, path)).toBeUndefined();
+    },
+  );
+
   test("roles are told, since the timeline of a boot is made of them", async () => {
     const roles = [
       "shimx64.efi",
@@ -413,4 +432,44 @@ test("GRUB finds its modules where grub-mknetdir puts them, around its own image
 test("what a loader asks for beside itself is found in the folder that everybody may read", async () => {
   expect(await read(uqbar, "/uqbar/common/memtest.efi")).toBe("memtest");
   expect(await read(tlon, "/uqbar/common/memtest.efi")).toBeUndefined();
+});
+
+describe("a Raspberry Pi", () => {
+  /** Serial number, MAC address, and what the ROM falls back to. */
+  const FOLDERS = ["9ffefdef/", "dc-a6-32-0a-ef-79/", ""];
+
+  test.each(FOLDERS)("finds its firmware below the static root, asked for in %j: its machine's own before everybody's", async (asked) => {
+    const root = join(folder, "root");
+    mkdirSync(join(root, "uqbar"));
+    mkdirSync(join(root, "overlays"));
+    writeFileSync(join(root, "start4.elf"), "everybody's start4.elf");
+    writeFileSync(join(root, "overlays", "disable-bt.dtbo"), "an overlay");
+    expect(await read(uqbar, `${asked}start4.elf`)).toBe("everybody's start4.elf");
+    expect(await read(uqbar, `${asked}overlays/disable-bt.dtbo`)).toBe("an overlay");
+    expect(await read(uqbar, `${asked}bootsig.bin`)).toBeUndefined();
+    if (asked === "") return;
+    writeFileSync(join(root, "uqbar", "start4.elf"), "uqbar's start4.elf");
+    expect(await read(uqbar, `${asked}start4.elf`)).toBe("uqbar's start4.elf");
+    expect(await read(tlon, `${asked}start4.elf`)).toBe("everybody's start4.elf");
+  });
+
+  test("finds what lies in a folder of its serial number, as on any TFTP server, whoever it is", async () => {
+    mkdirSync(join(folder, "root", "9ffefdef"));
+    writeFileSync(join(folder, "root", "9ffefdef", "cmdline.txt"), "console=tty1");
+    expect(await read(uqbar, "9ffefdef/cmdline.txt")).toBe("console=tty1");
+    expect(await read(undefined, "9ffefdef/cmdline.txt")).toBe("console=tty1");
+  });
+
+  test.each(FOLDERS)("is told which Linux its machine boots, asked for in %j", async (asked) => {
+    expect(await read(uqbar, `${asked}config.txt`)).toContain("\nkernel=vmlinuz\ninitramfs initrd followkernel\n");
+    expect(await read(uqbar, `${asked}cmdline.txt`)).toMatch(/^root=LABEL=root ro netroot=iscsi:172\.16\.0\.1::3260::\S+ \S+ ip=dhcp\n$/);
+    expect(await read(uqbar, `${asked}vmlinuz`)).toBe("uqbar's kernel");
+    expect(await read(uqbar, `${asked}initrd`)).toBe("uqbar's initramfs");
+    expect(await read(undefined, `${asked}cmdline.txt`)).toBeUndefined();
+  });
+
+  test("gets nothing of another machine's by calling itself something", async () => {
+    for (const path of ["9ffefdef/vmlinuz-6.2", "9ffefdef/tlon/vmlinuz", "9ffefdef/../tlon/vmlinuz", "9ffefdef/secret.key"])
+      expect([path, await read(uqbar, path)]).toEqual([path, undefined]);
+  });
 });

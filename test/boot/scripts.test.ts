@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { grubConfig, quote } from "../../src/boot/grub-config.ts";
 import { ipxeScript } from "../../src/boot/ipxe-script.ts";
 import { type BootPlan, configuredPlan, nothing } from "../../src/boot/plan.ts";
+import { pxelinuxConfig } from "../../src/boot/pxelinux-config.ts";
 import type { ImageName } from "../../src/machine/identifiers.ts";
 import type { Machine } from "../../src/machine/machine.ts";
 import { FACTS, kernelBoot, machine } from "./support.ts";
@@ -73,6 +74,32 @@ describe("grub.cfg", () => {
         expect(unquote(quote(text))).toBe(text.replaceAll(/[\r\n]+/g, " "));
       }),
     );
+  });
+});
+
+describe("PXELINUX menu", () => {
+  const menu = (of: Machine, plan = bootPlan(of)): string[] => pxelinuxConfig(of, plan, FACTS).split("\n");
+
+  test("boots the machine's kernel by names that hold in whatever folder it looks, with the line that finds its disk", () => {
+    const lines = menu(machine());
+    expect(lines).toContain("DEFAULT entry-0");
+    expect(lines).toContain("KERNEL vmlinuz");
+    expect(lines).toContain("INITRD initrd");
+    expect(lines.find((line) => line.startsWith("APPEND "))).toMatch(/^APPEND root=LABEL=root ro netroot=iscsi:172\.16\.0\.1::3260::iqn/);
+  });
+
+  test("says in its title why there is nothing to boot", () => {
+    expect(menu(machine("uqbar", { boot: { kind: "disk", via: "loader" } }))).toContain("MENU TITLE rackboot: its disk is empty:");
+    expect(menu(machine("uqbar", { boot: { kind: "local" } }))).toContain("LOCALBOOT -1");
+  });
+
+  test("has no line that a configuration holds", () => {
+    const plain = menu(machine()).length;
+    expect(menu(machine("uqbar", { arguments: "a\nDEFAULT x\r\nb" })).length).toBe(plain);
+    const plan = bootPlan(machine());
+    if (plan.kind !== "kernel") throw new Error("no kernel");
+    const titled = { ...plan, notes: ["a\nDEFAULT x"], entries: [{ ...plan.entries[0], title: "a\nDEFAULT x" }] as const };
+    expect(menu(machine(), titled).length).toBe(plain);
   });
 });
 
