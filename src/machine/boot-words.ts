@@ -37,6 +37,9 @@ const PLATFORMS: Readonly<Record<FirmwareKind, Platform>> = {
   "uefi-arm64-pxe": ARM64,
   "uefi-arm64-http": ARM64,
   "ipxe-uefi-arm64": ARM64,
+  "uboot-arm64": ARM64,
+  // It is never without: what it asks for first has one name.
+  "raspberry-pi": { words: "a Raspberry Pi's firmware", packages: "raspi-firmware" },
 };
 
 export function platformWords(kind: FirmwareKind): string {

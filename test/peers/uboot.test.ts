@@ -52,7 +52,7 @@ afterAll(async () => {
 async function type(command: string): Promise<string> {
   board.write(`${command}; echo command ended\n`);
   // The first is the echo of the line.
-  const [said] = await board.output.waitFor(/echo command ended[^]*?\ncommand ended\r?\n/, TIMEOUT_MS);
+  const [said] = await board.output.waitFor(/echo command ended[\s\S]*?\ncommand ended\r?\n/, TIMEOUT_MS);
   return said;
 }
 
@@ -67,7 +67,7 @@ test("U-Boot finds its menu, and by its paths the kernel and the initramfs", asy
   expect(await type("pxe get")).toMatch(/Config file .*found/);
   const said = await type("pxe boot");
   expect(said).toContain("rackboot: this is tlon");
-  for (const name of ["initrd", "vmlinuz"]) expect(said).toMatch(new RegExp(`Filename 'tlon/${name}'\\.[^]*?Bytes transferred`));
+  for (const name of ["initrd", "vmlinuz"]) expect(said).toMatch(new RegExp(`Filename 'tlon/${name}'\\.[\\s\\S]*?Bytes transferred`));
   expect(said).not.toContain("not found");
   expect(said).toMatch(
     /append: root=LABEL=root console=ttyAMA0 netroot=iscsi:172\.16\.0\.1::3260::iqn\S+:tlon rd\.iscsi\.initiator=\S+ ip=dhcp/,
