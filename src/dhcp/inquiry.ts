@@ -75,6 +75,8 @@ const HOPS_MAX = 16;
 /** Option 57 counts the IP datagram, as ISC's and Kea's servers read it; ours is UDP payload. */
 const IP_AND_UDP_HEADER_BYTES = 28;
 
+const NO_OPTIONS: OptionMap = new Map();
+
 /** Undefined with a reason where nobody is there to be answered. Throws DhcpFormatError for options that are malformed. */
 export function readInquiry(packet: DhcpPacket, context: DhcpContext): Inquiry | { readonly reason: string; readonly mac?: Mac } {
   if (packet.op !== "request") return { reason: "it is a server's reply, not a request" };
@@ -88,7 +90,7 @@ export function readInquiry(packet: DhcpPacket, context: DhcpContext): Inquiry |
   const relayed = packet.giaddr !== NO_ADDRESS;
   if (relayed && !context.settings.dhcp.relay) return { mac, reason: `relayed by ${packet.giaddr}, and dhcp.relay is false` };
   if (packet.hops > HOPS_MAX) return { mac, reason: `it passed ${packet.hops} relays` };
-  const relayAgent = readOption(packet.options, RELAY_AGENT) ?? new Map<number, Uint8Array>();
+  const relayAgent = readOption(packet.options, RELAY_AGENT) ?? NO_OPTIONS;
   const link = linkAddress(packet, relayAgent, relayed, context.settings.address);
   const maximum = readOption(packet.options, MAXIMUM_SIZE) ?? 0;
   return {

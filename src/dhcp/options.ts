@@ -40,8 +40,9 @@ function unsigned(octets: 1 | 2 | 4): Shape<number> {
     encode: (value) => {
       if (!Number.isInteger(value) || value < 0 || value >= 2 ** (8 * octets))
         throw new RangeError(`${value} does not fit in ${octets} octets`);
-      const bytes = [value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255];
-      return Uint8Array.from(bytes.slice(4 - octets));
+      const bytes = new Uint8Array(octets);
+      for (let at = octets - 1, rest = value; at >= 0; at--, rest >>>= 8) bytes[at] = rest & 255;
+      return bytes;
     },
   };
 }

@@ -1,4 +1,4 @@
-import { type Ipv4, ipv4FromBytes, ipv4ToNumber, type Mac, macFromBytes } from "../machine/identifiers.ts";
+import { type Ipv4, ipv4FromBytes, ipv4FromNumber, ipv4ToNumber, type Mac, macFromBytes } from "../machine/identifiers.ts";
 import { ByteReader } from "../wire/reader.ts";
 import { ByteWriter } from "../wire/writer.ts";
 import {
@@ -104,10 +104,10 @@ export function decodePacket(bytes: Uint8Array): DhcpPacket {
     xid: reader.u32(),
     secs: reader.u16(),
     flags: reader.u16(),
-    ciaddr: ipv4FromBytes(reader.bytes(4)),
-    yiaddr: ipv4FromBytes(reader.bytes(4)),
-    siaddr: ipv4FromBytes(reader.bytes(4)),
-    giaddr: ipv4FromBytes(reader.bytes(4)),
+    ciaddr: ipv4FromNumber(reader.u32()),
+    yiaddr: ipv4FromNumber(reader.u32()),
+    siaddr: ipv4FromNumber(reader.u32()),
+    giaddr: ipv4FromNumber(reader.u32()),
     chaddr: reader.bytes(CHADDR_BYTES),
   };
   if (header.hlen > CHADDR_BYTES) throw new DhcpFormatError(`hlen is ${header.hlen}, chaddr holds ${CHADDR_BYTES} octets`);
@@ -118,29 +118,36 @@ export function decodePacket(bytes: Uint8Array): DhcpPacket {
 
   const fragments = new Fragments();
   fragments.read("options", reader.rest());
-  const overload = readOption(fragments.join(), OVERLOAD) ?? 0;
-  if (overload > (OVERLOAD_FILE | OVERLOAD_SNAME)) throw new DhcpFormatError(`option 52 (option overload) is ${overload}, 1 to 3 wanted`);
+  const overload = overloadOf(fragments.get(OVERLOAD.code));
   // RFC 3396, 5: the aggregate of all three is read in this order.
   if ((overload & OVERLOAD_FILE) !== 0) fragments.read("file", file);
   if ((overload & OVERLOAD_SNAME) !== 0) fragments.read("sname", sname);
-  const options = fragments.join();
-  options.delete(OVERLOAD.code);
   return {
     ...header,
     sname: (overload & OVERLOAD_SNAME) !== 0 ? "" : untilNul(sname),
     file: (overload & OVERLOAD_FILE) !== 0 ? "" : untilNul(file),
-    options,
+    options: fragments.join(),
   };
 }
 
+/** Which fields carry options besides their own. */
+function overloadOf(value: Uint8Array | undefined): number {
+  const overload = value === undefined ? 0 : (readOption(new Map([[OVERLOAD.code, value]]), OVERLOAD) ?? 0);
+  if (overload > (OVERLOAD_FILE | OVERLOAD_SNAME)) throw new DhcpFormatError(`option 52 (option overload) is ${overload}, 1 to 3 wanted`);
+  return overload;
+}
+
 function untilNul(field: Uint8Array): string {
+  if (field[0] === 0) return "";
   const end = field.indexOf(0);
   return Buffer.from(end === -1 ? field : field.subarray(0, end)).toString("latin1");
 }
 
 /** Collects the pieces of each option over the fields that carry options, in order of first appearance. */
 class Fragments {
-  readonly #pieces = new Map<number, Uint8Array[]>();
+  /** An option that came in one piece, as nearly all do, or the first piece of it. */
+  readonly #first = new Map<number, Uint8Array>();
+  readonly #further = new Map<number, Uint8Array[]>();
 
   read(field: string, bytes: Uint8Array): void {
     for (let at = 0; at < bytes.length; ) {
@@ -152,19 +159,32 @@ class Fragments {
       if (at + length > bytes.length) {
         throw new DhcpFormatError(`${field} field: option ${code} announces ${length} octets, ${bytes.length - at} left`);
       }
-      const piece = bytes.subarray(at, at + length);
-      const earlier = this.#pieces.get(code);
-      if (earlier === undefined) this.#pieces.set(code, [piece]);
-      else earlier.push(piece);
+      this.#take(code, bytes.subarray(at, at + length));
       at += length;
     }
   }
 
+  #take(code: number, piece: Uint8Array): void {
+    if (!this.#first.has(code)) {
+      this.#first.set(code, piece);
+      return;
+    }
+    const further = this.#further.get(code);
+    if (further === undefined) this.#further.set(code, [piece]);
+    else further.push(piece);
+  }
+
+  get(code: number): Uint8Array | undefined {
+    const [first, further] = [this.#first.get(code), this.#further.get(code)];
+    return first === undefined || further === undefined ? first : new Uint8Array(Buffer.concat([first, ...further]));
+  }
+
+  /** All but those that are the codec's own. */
   join(): Map<number, Uint8Array> {
     const joined = new Map<number, Uint8Array>();
-    for (const [code, pieces] of this.#pieces) {
-      const [only] = pieces;
-      joined.set(code, pieces.length === 1 && only !== undefined ? only : new Uint8Array(Buffer.concat(pieces)));
+    for (const code of this.#first.keys()) {
+      const whole = code === OVERLOAD.code ? undefined : this.get(code);
+      if (whole !== undefined) joined.set(code, whole);
     }
     return joined;
   }
@@ -184,6 +204,9 @@ export interface EncodedPacket {
   readonly dropped: readonly number[];
 }
 
+/** One for all packets, which are written one after the other. */
+const writer = new ByteWriter(FRAME_MAXIMUM_BYTES);
+
 /**
  * Option 82 goes last (RFC 3046, 2.2), the others in their order. What does not fit goes into `sname` and `file`
  * (option 52) as far as these are empty or said again by options 66 and 67; what fits nowhere is left out and told.
@@ -191,8 +214,8 @@ export interface EncodedPacket {
 export function encodePacket(packet: DhcpPacket, limits: EncodeOptions = {}): EncodedPacket {
   const maximumBytes = Math.max(limits.maximumBytes ?? DEFAULT_MAXIMUM_BYTES, DEFAULT_MAXIMUM_BYTES);
   const plan = planOptions(packet, maximumBytes - HEADER_BYTES, limits.plain === true);
-  const writer = new ByteWriter(maximumBytes);
   writer
+    .clear()
     .u8(packet.op === "request" ? 1 : 2)
     .u8(packet.htype)
     .u8(packet.hlen)
@@ -246,7 +269,7 @@ class OptionField {
     const end = writer.length + width;
     for (const [code, value] of this.#entries) {
       for (let at = 0; at === 0 || at < value.length; at += FRAGMENT_BYTES) {
-        const piece = value.subarray(at, at + FRAGMENT_BYTES);
+        const piece = value.length <= FRAGMENT_BYTES ? value : value.subarray(at, at + FRAGMENT_BYTES);
         writer.u8(code).u8(piece.length).bytes(piece);
       }
     }
@@ -259,6 +282,11 @@ function optionBytes(value: Uint8Array): number {
   return value.length + OPTION_OVERHEAD * Math.max(1, Math.ceil(value.length / FRAGMENT_BYTES));
 }
 
+/** Neither the relay's, which goes last, nor the codec's own. */
+function isOrdinary(code: number): boolean {
+  return code !== RELAY_AGENT.code && code !== OVERLOAD.code;
+}
+
 interface OptionPlan {
   readonly options: OptionField;
   readonly file: OptionField;
@@ -268,16 +296,17 @@ interface OptionPlan {
 
 function planOptions(packet: DhcpPacket, room: number, plain: boolean): OptionPlan {
   const relay = packet.options.get(RELAY_AGENT.code);
-  const ordinary = [...packet.options].filter(([code]) => code !== RELAY_AGENT.code && code !== OVERLOAD.code);
   const relayBytes = relay === undefined ? 0 : optionBytes(relay);
-  const overloads = !plain && ordinary.reduce((sum, [, value]) => sum + optionBytes(value), relayBytes + 1) > room;
+  let wanted = relayBytes;
+  for (const [code, value] of packet.options) if (isOrdinary(code)) wanted += optionBytes(value);
+  const overloads = !plain && wanted + 1 > room;
   const options = new OptionField(room - relayBytes - (overloads ? OPTION_OVERHEAD + 1 : 0));
   // `sname` before `file`: there are loaders that read only `file`, and none that reads only `sname`.
   const sname = new OptionField(overloads && (packet.sname === "" || packet.options.has(TFTP_SERVER_NAME.code)) ? SNAME_BYTES : 0);
   const file = new OptionField(overloads && (packet.file === "" || packet.options.has(BOOT_FILE_NAME.code)) ? FILE_BYTES : 0);
   const dropped: number[] = [];
-  for (const [code, value] of ordinary) {
-    if (![options, sname, file].some((field) => field.take(code, value))) dropped.push(code);
+  for (const [code, value] of packet.options) {
+    if (isOrdinary(code) && !options.take(code, value) && !sname.take(code, value) && !file.take(code, value)) dropped.push(code);
   }
   const overload = (file.used ? OVERLOAD_FILE : 0) | (sname.used ? OVERLOAD_SNAME : 0);
   if (overload !== 0) options.append(OVERLOAD.code, OVERLOAD.encode(overload));

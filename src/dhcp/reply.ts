@@ -81,8 +81,9 @@ export function buildReply(inquiry: Inquiry, context: DhcpContext, grant: Grant)
   // What finds no room is left out from the end: the mask, which must stand before the routers (RFC 2132, 3.3), what was
   // asked for in the order of asking, what firmware needs without knowing how to ask, the echoes, and the rest.
   const parameterList = packet.options.get(option.PARAMETER_LIST.code) ?? [];
-  const unasked = [...firmware.keys(), ...(inquiry.quirk.options?.keys() ?? [])];
-  for (const code of [option.SUBNET_MASK.code, ...parameterList, ...unasked]) copy(code, available, options);
+  copy(option.SUBNET_MASK.code, available, options);
+  const unasked = [firmware.keys(), inquiry.quirk.options?.keys() ?? []];
+  for (const codes of [parameterList, ...unasked]) for (const code of codes) copy(code, available, options);
   echo(packet, options);
   for (const code of available.keys()) copy(code, available, options);
 

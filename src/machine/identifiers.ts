@@ -69,7 +69,7 @@ export function parseIpv4(text: string): Ipv4 {
 
 /** `value` is the address as one unsigned 32-bit number, as it stands on the wire. */
 export function ipv4FromNumber(value: number): Ipv4 {
-  return [value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255].join(".") as Ipv4;
+  return `${value >>> 24}.${(value >>> 16) & 255}.${(value >>> 8) & 255}.${value & 255}` as Ipv4;
 }
 
 const DOT = 0x2e;
@@ -91,7 +91,7 @@ export function ipv4ToNumber(address: Ipv4): number {
 
 export function ipv4FromBytes(bytes: Uint8Array): Ipv4 {
   if (bytes.length !== 4) throw new IdentifierError(`${bytes.length} octets`, "four octets of an IPv4 address");
-  return bytes.join(".") as Ipv4;
+  return `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}` as Ipv4;
 }
 
 export function ipv4ToBytes(address: Ipv4): Uint8Array {

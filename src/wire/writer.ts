@@ -87,6 +87,12 @@ export class ByteWriter {
     return this;
   }
 
+  /** Begins anew, in the same memory. */
+  clear(): this {
+    this.#length = 0;
+    return this;
+  }
+
   /** The octets written so far, as a copy of their own. */
   finish(): Uint8Array {
     return this.#bytes.slice(0, this.#length);
