@@ -1,8 +1,8 @@
-import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
+import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { type DhcpConfig, deviceOf, type NetworkConfig } from "../machine/config.ts";
-import { type Ipv4, ipv4ToNumber } from "../machine/identifiers.ts";
-import { type Datagram, openDatagramSocket, sendDatagrams } from "../native/datagrams.ts";
+import { type Ipv4, ipv4FromNumber, ipv4ToNumber } from "../machine/identifiers.ts";
+import { type Datagram, openDatagramSocket, receiveDatagrams, sendDatagrams } from "../native/datagrams.ts";
 import { PROXY_PORT } from "./proxy.ts";
 import { SERVER_PORT } from "./reply.ts";
 
@@ -32,8 +32,14 @@ const SEND_BUFFER_BYTES = 4 << 20;
 const OUTBOX_MAX = 256;
 const FIRST_UNPRIVILEGED_PORT = 1024;
 
+/** Where a packet came from. */
+export interface Peer {
+  readonly address: Ipv4;
+  readonly port: number;
+}
+
 export interface SocketEvents {
-  readonly received: (bytes: Uint8Array, from: RemoteInfo, socket: DhcpSocket) => void;
+  readonly received: (bytes: Uint8Array, from: Peer, socket: DhcpSocket) => void;
   readonly unsent: (address: Ipv4, port: number, code: string) => void;
   readonly failed: (error: Error) => void;
 }
@@ -54,7 +60,7 @@ export class DhcpSocket {
     this.#socket = createSocket("udp4");
     // Errors of a socket, such as an ICMP answer to something sent, are told and survived.
     this.#socket.on("error", (error) => events.failed(error));
-    this.#socket.on("message", (bytes, from) => events.received(bytes, from, this));
+    this.#socket.on("message", (bytes, { address, port }) => this.#received(bytes, { address: address as Ipv4, port }));
   }
 
   /** Throws with the system's `code`. */
@@ -75,6 +81,15 @@ export class DhcpSocket {
       // The default will do; only bursts are shorter.
     }
     return opened;
+  }
+
+  /** The first packet wakes us; whatever has arrived behind it is taken at once, and answered together. */
+  #received(first: Uint8Array, from: Peer): void {
+    this.#events.received(first, from, this);
+    for (const { bytes, address, port } of receiveDatagrams(this.#descriptor)) {
+      this.#events.received(bytes, { address: ipv4FromNumber(address), port }, this);
+    }
+    this.flush();
   }
 
   /** Leaves with what else is answered in this turn of the event loop. */

@@ -4,6 +4,7 @@ import { loadAddon } from "./addon.ts";
 /** What the addon exports for this door. */
 interface Exports {
   openDatagramSocket(options: DatagramSocketOptions): number;
+  receiveDatagrams(descriptor: number): readonly [bytes: Uint8Array, about: Uint32Array] | undefined;
   sendDatagrams(descriptor: number, datagrams: readonly Datagram[]): number[];
   setNeighbour(device: string, address: string, mac: Uint8Array): boolean;
   getNeighbour(device: string, address: string): Uint8Array | undefined;
@@ -34,6 +35,21 @@ export interface Datagram {
 /** Returns a bound, non-blocking descriptor that `dgram.Socket.bind({ fd })` takes over. Throws with the system's `code`. */
 export function openDatagramSocket(options: DatagramSocketOptions): number {
   return loadAddon<Exports>().openDatagramSocket(options);
+}
+
+/**
+ * Takes what waits at a socket, at most 64 datagrams of at most 4096 octets, in one system call (recvmmsg): dgram's way costs a buffer and
+ * a call back for each. They share memory with each other, and with nothing else.
+ */
+export function receiveDatagrams(descriptor: number): readonly Datagram[] {
+  const [bytes, about] = loadAddon<Exports>().receiveDatagrams(descriptor) ?? [new Uint8Array(0), new Uint32Array(0)];
+  const received: Datagram[] = [];
+  for (let at = 0, index = 0; index < about.length; index += 3) {
+    const [size = 0, address = 0, port = 0] = about.subarray(index, index + 3);
+    received.push({ bytes: bytes.subarray(at, at + size), address, port });
+    at += size;
+  }
+  return received;
 }
 
 /**

@@ -1,5 +1,7 @@
 #include "node/datagrams.h"
 
+#include <algorithm>
+
 #include "node/convert.h"
 #include "system/datagrams.h"
 
@@ -36,6 +38,29 @@ Napi::Value send(const Napi::CallbackInfo& info) {
   return results;
 }
 
+/// (descriptor) -> undefined where nothing waits, or [octets of all, [size, address, port of each]]
+Napi::Value receive(const Napi::CallbackInfo& info) {
+  static std::vector<uint8_t> slots(kDatagramsAtOnce * kDatagramSlotBytes);
+  const std::vector<ReceivedDatagram> received = receiveDatagrams(info[0].ToNumber().Int32Value(), slots.data());
+  if (received.empty()) return info.Env().Undefined();
+  size_t total = 0;
+  for (const ReceivedDatagram& datagram : received) total += datagram.size;
+  Napi::Uint8Array bytes = Napi::Uint8Array::New(info.Env(), total);
+  Napi::Uint32Array about = Napi::Uint32Array::New(info.Env(), 3 * received.size());
+  size_t at = 0;
+  for (size_t i = 0; i < received.size(); ++i) {
+    std::copy_n(&slots[kDatagramSlotBytes * i], received[i].size, bytes.Data() + at);
+    at += received[i].size;
+    about[3 * i] = static_cast<uint32_t>(received[i].size);
+    about[3 * i + 1] = received[i].address;
+    about[3 * i + 2] = received[i].port;
+  }
+  Napi::Array result = Napi::Array::New(info.Env(), 2);
+  result.Set(0U, bytes);
+  result.Set(1U, about);
+  return result;
+}
+
 Napi::Value setOne(const Napi::CallbackInfo& info) {
   const std::vector<uint8_t> mac = toBytes(info[2]);
   const bool done =
@@ -58,6 +83,7 @@ Napi::Value forgetOne(const Napi::CallbackInfo& info) {
 
 void exportDatagrams(Napi::Env env, Napi::Object exports) {
   exports.Set("openDatagramSocket", Napi::Function::New(env, openSocket));
+  exports.Set("receiveDatagrams", Napi::Function::New(env, receive));
   exports.Set("sendDatagrams", Napi::Function::New(env, send));
   exports.Set("setNeighbour", Napi::Function::New(env, setOne));
   exports.Set("getNeighbour", Napi::Function::New(env, getOne));

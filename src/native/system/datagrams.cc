@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -99,6 +100,26 @@ std::vector<int> sendDatagrams(int fd, const std::vector<Datagram>& datagrams) {
     }
   }
   return errors;
+}
+
+std::vector<ReceivedDatagram> receiveDatagrams(int fd, uint8_t* slots) {
+  std::array<sockaddr_in, kDatagramsAtOnce> addresses{};
+  std::array<iovec, kDatagramsAtOnce> pieces{};
+  std::array<mmsghdr, kDatagramsAtOnce> messages{};
+  for (size_t i = 0; i < kDatagramsAtOnce; ++i) {
+    pieces[i] = {slots + kDatagramSlotBytes * i, kDatagramSlotBytes};
+    messages[i].msg_hdr.msg_name = &addresses[i];
+    messages[i].msg_hdr.msg_namelen = sizeof addresses[i];
+    messages[i].msg_hdr.msg_iov = &pieces[i];
+    messages[i].msg_hdr.msg_iovlen = 1;
+  }
+  // Whatever keeps it from reading is found by whoever waits for the socket.
+  const int count = std::max(0, recvmmsg(fd, messages.data(), kDatagramsAtOnce, MSG_DONTWAIT, nullptr));
+  std::vector<ReceivedDatagram> received(static_cast<size_t>(count));
+  for (size_t i = 0; i < received.size(); ++i) {
+    received[i] = {messages[i].msg_len, ntohl(addresses[i].sin_addr.s_addr), ntohs(addresses[i].sin_port)};
+  }
+  return received;
 }
 
 int setNeighbour(const std::string& device, const std::string& address, const uint8_t* mac) {

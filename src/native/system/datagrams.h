@@ -30,6 +30,19 @@ struct Datagram {
 /// All of them, in as few system calls as it takes; an errno (or 0) for each. Waits a few milliseconds for a full send buffer.
 std::vector<int> sendDatagrams(int fd, const std::vector<Datagram>& datagrams);
 
+/// As many are taken at a time. What is longer than any message of DHCP in one frame is cut off, and makes no sense to its reader.
+constexpr size_t kDatagramsAtOnce = 64;
+constexpr size_t kDatagramSlotBytes = 4096;
+
+struct ReceivedDatagram {
+  size_t size = 0;
+  uint32_t address = 0;  // host order
+  uint16_t port = 0;
+};
+
+/// What waits at a socket, in one system call: datagram i stands at kDatagramSlotBytes * i of `slots`, which holds kDatagramsAtOnce.
+std::vector<ReceivedDatagram> receiveDatagrams(int fd, uint8_t* slots);
+
 /// SIOCSARP: `address` is at `mac` (6 octets), behind `device`.
 int setNeighbour(const std::string& device, const std::string& address, const uint8_t* mac);
 
