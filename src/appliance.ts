@@ -6,6 +6,7 @@ import { openUpdates } from "../board/update/open.ts";
 import type { Updater } from "../board/update/updater.ts";
 import { BootServices } from "./boot-services.ts";
 import type { System } from "./control/system-operations.ts";
+import type { LeaseStore } from "./dhcp/lease-store.ts";
 import { ReservationStore } from "./iscsi/reservation-store.ts";
 import { SanitizeStore } from "./iscsi/sanitize-store.ts";
 import { IscsiServer } from "./iscsi/server.ts";
@@ -32,6 +33,7 @@ export interface ApplianceParts {
   /** Parts raise and clear the numbered faults here. */
   readonly faults: Faults;
   readonly database: DatabaseSync;
+  readonly leases: LeaseStore;
   /** Why there is no data disk: no volume is served then, and everything else is. */
   readonly noDataDisk?: string;
   readonly version: string;
@@ -130,6 +132,7 @@ export class Appliance {
     this.boot = new BootServices({
       store,
       database,
+      leases: parts.leases,
       version: parts.version,
       settings: () => this.#settings,
       rack: () => this.#rack,

@@ -13,7 +13,7 @@ import { bootOffer } from "./boot/offer.ts";
 import { OpenFiles } from "./boot/open-files.ts";
 import type { BootPlan } from "./boot/plan.ts";
 import { BootResolver, type ResolverSettings } from "./boot/resolver.ts";
-import { LeaseStore } from "./dhcp/lease-store.ts";
+import type { LeaseStore } from "./dhcp/lease-store.ts";
 import { DhcpServer } from "./dhcp/server.ts";
 import { monitoringRoutes } from "./http/monitoring.ts";
 import { HttpServer } from "./http/server.ts";
@@ -36,6 +36,7 @@ import type { Disks } from "./volume/disks.ts";
 export interface BootServicesParts {
   readonly store: Store;
   readonly database: DatabaseSync;
+  readonly leases: LeaseStore;
   readonly version: string;
   /** Those in force. */
   readonly settings: () => Settings;
@@ -118,7 +119,7 @@ export class BootServices {
     this.#dhcp = new DhcpServer({
       config,
       rack: this.#rack(),
-      store: new LeaseStore(database),
+      store: parts.leases,
       bootOffer: (kind, machine) =>
         machine === undefined ? undefined : bootOffer(kind, this.installs.now(machine), this.#facts(), this.#loaders),
       onFirmwareDiscover: ({ name }) => this.#knocks.set(name, performance.now()),

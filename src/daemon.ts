@@ -14,6 +14,8 @@ import { systemOperations } from "./control/system-operations.ts";
 import { updateOperations } from "./control/update-operations.ts";
 import { packageVersion } from "./control/version.ts";
 import { volumeOperations } from "./control/volume-operations.ts";
+import { LEASES } from "./dhcp/lease-database.ts";
+import { openLeaseStore } from "./dhcp/lease-store.ts";
 import { FirstAnswers } from "./first-answers.ts";
 import { LiveConfig } from "./live-config.ts";
 import { readLastGood, readStartingConfig, type StartingConfig } from "./machine/config-fallback.ts";
@@ -21,8 +23,8 @@ import { watchFile } from "./machine/config-watcher.ts";
 import type { MachineName } from "./machine/identifiers.ts";
 import { trimMemory } from "./native/process.ts";
 import { NetworkTrial } from "./network-trial.ts";
-import { openDataDisk, whyMissing } from "./state/data-disk.ts";
-import { saveTimelines, Timelines } from "./state/database.ts";
+import { type DataDisk, openDataDisk, whyMissing } from "./state/data-disk.ts";
+import { type DatabaseLayout, STATE, saveTimelines, Timelines } from "./state/database.ts";
 import { Faults, followFaults } from "./state/faults.ts";
 import { createLogger, type LogFormat, type Logger, type LogLevel, logEvents } from "./state/log.ts";
 import { cardShown } from "./state/state.ts";
@@ -97,10 +99,9 @@ class Daemon {
   async run(): Promise<boolean> {
     const { reading } = this.#starting;
     const { path } = reading.config.storage;
-    const { database, setAside, missing, unusable } = openDataDisk(path);
-    if (missing !== undefined) this.#faults.raise("no-data-disk", "storage", missing);
-    if (unusable !== undefined) this.#faults.raise("data-disk-failing", "database", unusable);
-    if (setAside !== undefined) this.#logger.error(`state.sqlite was damaged; it is kept as ${setAside}, and a new one was begun`);
+    // First the one that keeps a second daemon out.
+    const { database, missing } = this.#open(path, STATE);
+    const leases = openLeaseStore(this.#open(path, LEASES).database);
     const version = packageVersion();
     const board = this.#options.board ?? process.env["RACKBOOT_BOARD"];
     const appliance = new Appliance({
@@ -108,6 +109,7 @@ class Daemon {
       store: this.#store,
       faults: this.#faults,
       database,
+      leases,
       version,
       runFolder: dirname(this.#options.socket ?? defaultSocketPath()),
       ...(missing !== undefined && { noDataDisk: missing.reason }),
@@ -155,8 +157,18 @@ class Daemon {
       await control.close();
       await appliance.stop();
       saved();
+      await leases.close();
       database.close();
     }
+  }
+
+  #open(folder: string, layout: DatabaseLayout): DataDisk {
+    const disk = openDataDisk(folder, layout);
+    const { missing, unusable, setAside } = disk;
+    if (missing !== undefined) this.#faults.raise("no-data-disk", "storage", missing);
+    if (unusable !== undefined) this.#faults.raise("data-disk-failing", layout.name, unusable);
+    if (setAside !== undefined) this.#logger.error(`${layout.name}.sqlite was damaged; it is kept as ${setAside}, and a new one was begun`);
+    return disk;
   }
 
   /** Another daemon may have the usual place; only where the place was chosen does that stop this one. */

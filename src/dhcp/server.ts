@@ -1,4 +1,3 @@
-import type { RemoteInfo } from "node:dgram";
 import { type DhcpQuirk, deviceOf } from "../machine/config.ts";
 import type { FirmwareKind } from "../machine/firmware.ts";
 import { type Ipv4, type Mac, macFromBytes, macToBytes } from "../machine/identifiers.ts";
@@ -8,6 +7,7 @@ import { forgetNeighbour, getNeighbour, setNeighbour } from "../native/datagrams
 import { WallClock } from "../state/clock.ts";
 import type { Emit } from "../state/events.ts";
 import { ShortInputError } from "../wire/reader.ts";
+import { LeaseCommits } from "./commits.ts";
 import type { Decision, Reply } from "./decision.ts";
 import type { BootOfferFor } from "./inquiry.ts";
 import type { LeaseStore } from "./lease-store.ts";
@@ -18,8 +18,8 @@ import { type DhcpPacket, decodePacket, encodePacket, MINIMUM_REPLY_BYTES } from
 import { decide } from "./policy.ts";
 import { AddressProber } from "./prober.ts";
 import { quirksInForce } from "./quirks.ts";
-import { BROADCAST } from "./reply.ts";
-import { type DhcpServerConfig, DhcpSocket, isLoopback, needsDevice, proxyPort, socketKey, startError } from "./sockets.ts";
+import { BROADCAST, type Destination } from "./reply.ts";
+import { type DhcpServerConfig, DhcpSocket, isLoopback, needsDevice, type Peer, proxyPort, socketKey, startError } from "./sockets.ts";
 import { WATCH_EVERY_MS, WireWatch } from "./watch.ts";
 
 export interface DhcpServerOptions {
@@ -36,28 +36,15 @@ export interface DhcpServerOptions {
   readonly watchEveryMs?: number;
 }
 
-/** Leases gather for so many times as long as the last commit took, so that storing never takes more than a quarter of the time; at most this long. */
-const GATHER_TIMES = 3;
-const GATHER_MAX_MS = 50;
 /** After so many addresses in use by others, the client has to ask again. */
 const PROBES_OF_A_QUESTION = 4;
 
-/** A reply that waits for its lease to be durable. */
-interface Waiting {
-  readonly reply: Reply;
-  readonly lease: Lease;
-  readonly socket: DhcpSocket;
-  readonly from: RemoteInfo;
-}
-
 const TOO_MANY = `more than ${PACKETS_OF_A_MAC_PER_SECOND} packets a second from one MAC address`;
+const TOO_MANY_WAIT = "too many leases wait to be stored";
 /** Where the kernel's questions for an address are sent (RFC 863, discard): nobody is meant to get them. */
 const DISCARD_PORT = 9;
 
-/**
- * The DHCP service: sockets around the policy. Leases that change are gathered for a few milliseconds, committed
- * together, and only then acknowledged.
- */
+/** The DHCP service: sockets around the policy. Leases that change are committed in groups, and only then acknowledged. */
 export class DhcpServer {
   readonly #options: DhcpServerOptions;
   readonly #leases = new LeaseTable();
@@ -66,15 +53,10 @@ export class DhcpServer {
   readonly #sockets: DhcpSocket[] = [];
   readonly #prober: AddressProber;
   readonly #watch: WireWatch;
-  readonly #waiting: Waiting[] = [];
-  /** Changed and not yet durable. */
-  readonly #dirty = new Map<Mac, Lease>();
+  readonly #commits: LeaseCommits;
   #config: DhcpServerConfig;
   #quirks: readonly DhcpQuirk[];
   #rack: Rack;
-  #flush: NodeJS.Timeout | undefined;
-  #gatherMs = 0;
-  #storeFailed = false;
 
   constructor(options: DhcpServerOptions) {
     this.#options = options;
@@ -91,6 +73,10 @@ export class DhcpServer {
       everyMs: options.watchEveryMs ?? WATCH_EVERY_MS,
       holderOf: (address) => this.#leases.macAt(address),
       onConflict: (address, stands) => this.#leases.setInUse(address, stands, this.#now()),
+    });
+    this.#commits = new LeaseCommits(options.store, {
+      failed: (reason) => this.#fail(`leases cannot be stored: ${reason}`),
+      recovered: () => this.#started(),
     });
     this.#leases.restore(options.store.load());
     this.#leases.setRange(options.config.dhcp.range);
@@ -121,7 +107,7 @@ export class DhcpServer {
 
   /** Commits and answers what still waits, then closes. */
   async stop(): Promise<void> {
-    this.#commit();
+    await this.#commits.settled();
     await this.#close();
   }
 
@@ -160,16 +146,13 @@ export class DhcpServer {
       return is === undefined || (was !== undefined && was.name !== is.name);
     };
     const ended = this.#leases.endEndless(orphaned, this.#now());
-    for (const lease of ended) this.#dirty.set(lease.mac, lease);
+    for (const lease of ended) this.#commits.add(lease);
   }
 
   /** Milliseconds since the epoch. Leases last for as long as their clients were told, also where the clock was set meanwhile. */
   #now(): number {
     const { nowMs, jumpedMs } = this.#clock.look();
-    if (jumpedMs !== 0) {
-      for (const lease of this.#leases.shift(jumpedMs)) this.#dirty.set(lease.mac, lease);
-      this.#flush ??= setTimeout(() => this.#commit(), GATHER_MAX_MS);
-    }
+    if (jumpedMs !== 0) for (const lease of this.#leases.shift(jumpedMs)) this.#commits.add(lease);
     return nowMs;
   }
 
@@ -218,7 +201,7 @@ export class DhcpServer {
     await Promise.all(this.#sockets.splice(0).map((socket) => socket.close()));
   }
 
-  #receive(socket: DhcpSocket, bytes: Uint8Array, from: RemoteInfo): void {
+  #receive(socket: DhcpSocket, bytes: Uint8Array, from: Peer): void {
     // RFC 768 lets a sender that wants no answer leave its port out.
     if (from.port === 0) this.#malformed(from, "a packet from port 0, which cannot be answered");
     else if (!this.#pace.admit(bytes, performance.now())) this.#options.emit({ type: "dhcp.ignored", reason: TOO_MANY });
@@ -226,11 +209,11 @@ export class DhcpServer {
   }
 
   /** What goes out to find other servers comes back to us. */
-  #isOwnQuestion({ address, port }: RemoteInfo): boolean {
+  #isOwnQuestion({ address, port }: Peer): boolean {
     return address === this.#config.network.address && port !== this.#config.dhcp.port && needsDevice(this.#config);
   }
 
-  #answer(packet: DhcpPacket, socket: DhcpSocket, from: RemoteInfo, probes: number): void {
+  #answer(packet: DhcpPacket, socket: DhcpSocket, from: Peer, probes: number): void {
     const { network, dhcp } = this.#config;
     const decision = decide(packet, {
       settings: { address: network.address, prefixLength: network.prefixLength, dhcp },
@@ -258,7 +241,7 @@ export class DhcpServer {
     });
   }
 
-  #guarded(from: RemoteInfo, work: () => void): void {
+  #guarded(from: Peer, work: () => void): void {
     try {
       work();
     } catch (error) {
@@ -272,67 +255,37 @@ export class DhcpServer {
     }
   }
 
-  #malformed({ address }: RemoteInfo, reason: string): void {
+  #malformed({ address }: Peer, reason: string): void {
     this.#options.emit({ type: "peer.malformed", service: "dhcp", peer: address, reason });
   }
 
-  #carryOut(decision: Decision, socket: DhcpSocket, from: RemoteInfo): void {
+  #carryOut(decision: Decision, socket: DhcpSocket, from: Peer): void {
     if (decision.firmwareDiscover !== undefined) {
       this.#options.onFirmwareDiscover?.(decision.firmwareDiscover.machine, decision.firmwareDiscover.firmware);
     }
     const { lease } = decision;
-    if (lease !== undefined) {
-      this.#dirty.set(lease.mac, lease);
-      this.#flush ??= setTimeout(() => this.#commit(), this.#gatherMs);
-      if (decision.kind === "reply") {
-        this.#waiting.push({ reply: decision, lease, socket, from });
-        return;
-      }
+    if (lease === undefined || decision.kind !== "reply") {
+      if (lease !== undefined) this.#commits.add(lease);
+      this.#emitAll(decision);
+      if (decision.kind === "reply") this.#send(encode(decision), decision.destination, socket, from);
+      return;
     }
-    this.#emitAll(decision);
-    if (decision.kind === "reply") this.#send(decision, socket, from);
-  }
-
-  #commit(): void {
-    clearTimeout(this.#flush);
-    this.#flush = undefined;
-    const durable = this.#store();
-    for (const { reply, lease, socket, from } of this.#waiting.splice(0)) {
+    // Written now, since what it is made of shares memory with everything that arrived together.
+    const bytes = encode(decision);
+    const { destination, events } = decision;
+    const { mac, address } = lease;
+    const isAdmitted = this.#commits.add(lease, (isDurable) => {
       // A reservation is the configuration's: it needs no store to be the same after a restart.
-      if (durable || this.#rack.byMac(lease.mac)?.address === lease.address) {
-        this.#emitAll(reply);
-        this.#send(reply, socket, from);
-      } else {
-        this.#options.emit({ type: "dhcp.ignored", mac: lease.mac, reason: `its lease of ${lease.address} could not be stored` });
-      }
-    }
-    for (const socket of this.#sockets) socket.flush();
-  }
-
-  /** What fails stays dirty, and is tried again with the next commit. Told once, until it works again. */
-  #store(): boolean {
-    try {
-      const startMs = performance.now();
-      this.#options.store.commit([...this.#dirty.values()]);
-      this.#gatherMs = Math.min(GATHER_TIMES * (performance.now() - startMs), GATHER_MAX_MS);
-      this.#dirty.clear();
-      if (this.#storeFailed) this.#started();
-      this.#storeFailed = false;
-      return true;
-    } catch (error) {
-      if (!this.#storeFailed) this.#fail(`leases cannot be stored: ${(error as Error).message}`);
-      this.#storeFailed = true;
-      return false;
-    }
-  }
-
-  #send(reply: Reply, socket: DhcpSocket, from: RemoteInfo): void {
-    const { address, port } = this.#target(reply, socket, from);
-    const { bytes } = encodePacket(reply.packet, {
-      maximumBytes: reply.maximumBytes,
-      minimumBytes: MINIMUM_REPLY_BYTES,
-      plain: reply.plain === true,
+      if (isDurable || this.#rack.byMac(mac)?.address === address) {
+        this.#emitAll({ events });
+        this.#send(bytes, destination, socket, from);
+      } else this.#options.emit({ type: "dhcp.ignored", mac, reason: `its lease of ${address} could not be stored` });
     });
+    if (!isAdmitted) this.#options.emit({ type: "dhcp.ignored", mac, reason: TOO_MANY_WAIT });
+  }
+
+  #send(bytes: Uint8Array, destination: Destination, socket: DhcpSocket, from: Peer): void {
+    const { address, port } = this.#target(destination, socket, from);
     socket.send(bytes, address, port);
   }
 
@@ -342,19 +295,19 @@ export class DhcpServer {
       this.#options.emit({ type: "dhcp.ignored", reason: `the reply to ${address}:${port} could not be sent: ${code}` });
   }
 
-  #target({ destination }: Reply, socket: DhcpSocket, from: RemoteInfo): { readonly address: Ipv4; readonly port: number } {
+  #target(destination: Destination, socket: DhcpSocket, from: Peer): Peer {
     const { network, dhcp } = this.#config;
     // Who asks on a proxy's own port wants the answer where it asked from.
-    if (socket.port !== dhcp.port) return { address: from.address as Ipv4, port: from.port };
+    if (socket.port !== dhcp.port) return from;
     const addressed = destination.kind === "relay" || destination.kind === "unicast";
     // The loopback has no broadcasts and no ARP: a client in development is where its packet came from.
-    if (!addressed && isLoopback(network.address)) return { address: from.address as Ipv4, port: destination.port };
+    if (!addressed && isLoopback(network.address)) return { address: from.address, port: destination.port };
     if (destination.kind !== "arp-unicast") return destination;
     const known = needsDevice(this.#config) && setNeighbour(deviceOf(network), destination.address, macToBytes(destination.mac));
     return known ? destination : { address: BROADCAST, port: destination.port };
   }
 
-  #emitAll({ events }: Decision): void {
+  #emitAll({ events }: Pick<Decision, "events">): void {
     for (const event of events) {
       this.#options.emit(event);
       if (event.type === "dhcp.declined") this.#watch.conflict(event.address);
@@ -368,4 +321,8 @@ export class DhcpServer {
   #fail(reason: string): void {
     this.#options.emit({ type: "service.failed", service: "dhcp", reason });
   }
+}
+
+function encode({ packet, maximumBytes, plain = false }: Reply): Uint8Array {
+  return encodePacket(packet, { maximumBytes, minimumBytes: MINIMUM_REPLY_BYTES, plain }).bytes;
 }

@@ -168,7 +168,7 @@ const storage = z.strictObject(
   {
     path: value.path
       .exactOptional()
-      .describe("Folder of volumes, snapshots, images and state.sqlite; default: ./data, on the appliance its data disk."),
+      .describe("Folder of volumes, snapshots, images and of what is learned; default: ./data, on the appliance its data disk."),
   },
   { error: "a mapping" },
 );

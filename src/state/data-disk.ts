@@ -1,6 +1,14 @@
 import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { DatabaseError, type OpenedDatabase, openDatabase, openMemoryDatabase, openStandIn } from "./database.ts";
+import {
+  DatabaseError,
+  type DatabaseLayout,
+  type OpenedDatabase,
+  openDatabase,
+  openMemoryDatabase,
+  openStandIn,
+  STATE,
+} from "./database.ts";
 import type { FaultCause } from "./faults.ts";
 
 /** A board puts it into the folder on which the data disk is mounted; it is seen only while nothing is. */
@@ -11,7 +19,7 @@ const READ_ONLY_NEXT = "look for its write-protect switch, or replace it: flash 
 export interface DataDisk extends OpenedDatabase {
   /** Why there is none: everything that would be learned is kept in memory until then, and no volume is served. */
   readonly missing?: FaultCause;
-  /** Why leases and timelines of before are not there, while another database stands in for theirs. */
+  /** Why what was learned before is not there, while another database stands in for its own. */
   readonly unusable?: FaultCause;
 }
 
@@ -33,13 +41,13 @@ export function whyMissing(folder: string): FaultCause | undefined {
  * What keeps the database from being used keeps no volume from being served: another one stands in for it. Throws
  * DatabaseError where another daemon has the disk.
  */
-export function openDataDisk(folder: string): DataDisk {
+export function openDataDisk(folder: string, layout: DatabaseLayout = STATE): DataDisk {
   const missing = whyMissing(folder);
-  if (missing !== undefined) return { database: openMemoryDatabase(), missing };
+  if (missing !== undefined) return { database: openMemoryDatabase(layout), missing };
   try {
-    return openDatabase(folder);
+    return openDatabase(folder, layout);
   } catch (error) {
     if (!(error instanceof DatabaseError) || error.isInUse) throw error;
-    return { database: openStandIn(folder), unusable: { reason: error.reason, next: error.next } };
+    return { database: openStandIn(folder, layout), unusable: { reason: error.reason, next: error.next } };
   }
 }

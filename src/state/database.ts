@@ -30,68 +30,75 @@ export interface OpenedDatabase {
   readonly setAside?: string;
 }
 
-/** Of the tables below; each entry leads from the version of its index to the next. */
-const MIGRATIONS: readonly string[] = [
-  `CREATE TABLE boots (
+/** What a database holds. `name`.sqlite is its file, and each migration leads from the version of its index to the next. */
+export interface DatabaseLayout {
+  readonly name: string;
+  readonly migrations: readonly string[];
+}
+
+/** Of everything that the daemon learns, but for leases. */
+export const STATE: DatabaseLayout = {
+  name: "state",
+  migrations: [
+    `CREATE TABLE boots (
      number INTEGER PRIMARY KEY, machine TEXT NOT NULL, firmware TEXT, began_at_ms INTEGER NOT NULL, outcome TEXT NOT NULL, reason TEXT
    ) STRICT;
    CREATE INDEX boots_of_a_machine ON boots (machine, number);
    CREATE TABLE boot_stages (
      boot INTEGER NOT NULL REFERENCES boots (number) ON DELETE CASCADE, stage TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (boot, stage)
    ) STRICT, WITHOUT ROWID;`,
-  "ALTER TABLE boots ADD COLUMN notes TEXT NOT NULL DEFAULT '[]';",
-];
+    "ALTER TABLE boots ADD COLUMN notes TEXT NOT NULL DEFAULT '[]';",
+  ],
+};
 
 /** Result codes of SQLite (https://sqlite.org/rescode.html); the low octet of an extended one. */
 const SQLITE_BUSY = 5;
 const SQLITE_CORRUPT = 11;
 const SQLITE_NOTADB = 26;
 
-const FILE = "state.sqlite";
-const STAND_IN = "state.stand-in.sqlite";
 const SIDE_FILES = ["", "-wal", "-shm"];
 
 /**
- * Opens `folder`/state.sqlite, the one file of everything that the daemon learns, and makes it if need be. It is locked:
- * two daemons on one data disk would write into each other's volumes. What a COMMIT returned from survives power loss.
- * A damaged file is set aside, never dropped. Throws {@link DatabaseError}.
+ * Opens a database in `folder`, and makes it if need be. It is locked: two daemons on one data disk would write into each
+ * other's volumes. What a COMMIT returned from survives power loss. A damaged file is set aside, never dropped. Throws {@link DatabaseError}.
  */
-export function openDatabase(folder: string, now: () => Date = () => new Date(), name: string = FILE): OpenedDatabase {
-  const file = join(folder, name);
+export function openDatabase(folder: string, layout: DatabaseLayout = STATE, now: () => Date = () => new Date()): OpenedDatabase {
+  const file = join(folder, `${layout.name}.sqlite`);
   try {
     mkdirSync(folder, { recursive: true });
-    return { database: open(file) };
+    return { database: openDatabaseFile(file, layout) };
   } catch (error) {
     if (!isDamage(error)) throw explained(error, file, folder);
   }
   const setAside = `${file}.damaged-${now().toISOString().replace(/[:.]/g, "-")}`;
   try {
     for (const suffix of SIDE_FILES) if (existsSync(file + suffix)) renameSync(file + suffix, setAside + suffix);
-    return { database: open(file), setAside };
+    return { database: openDatabaseFile(file, layout), setAside };
   } catch (error) {
     throw explained(error, file, folder);
   }
 }
 
 /**
- * For a daemon that must run although state.sqlite cannot be used: another file beside it, which keeps a second daemon away as well;
+ * For a daemon that must run although a database cannot be used: another file beside it, which keeps a second daemon away as well;
  * where not even that can be had (a full disk), memory. Throws {@link DatabaseError} where another daemon has it.
  */
-export function openStandIn(folder: string): DatabaseSync {
+export function openStandIn(folder: string, layout: DatabaseLayout): DatabaseSync {
   try {
-    return openDatabase(folder, undefined, STAND_IN).database;
+    return openDatabase(folder, { ...layout, name: `${layout.name}.stand-in` }).database;
   } catch (error) {
     if (error instanceof DatabaseError && error.isInUse) throw error;
-    return openMemoryDatabase();
+    return openMemoryDatabase(layout);
   }
 }
 
 /** Forgets everything when it is closed. */
-export function openMemoryDatabase(): DatabaseSync {
-  return open(":memory:");
+export function openMemoryDatabase(layout: DatabaseLayout): DatabaseSync {
+  return openDatabaseFile(":memory:", layout);
 }
 
-function open(file: string): DatabaseSync {
+/** Throws what SQLite throws, or {@link DatabaseError}. */
+export function openDatabaseFile(file: string, { migrations }: DatabaseLayout): DatabaseSync {
   const database = new DatabaseSync(file, { enableForeignKeyConstraints: true });
   try {
     database.exec(
@@ -99,7 +106,7 @@ function open(file: string): DatabaseSync {
     );
     const check = database.prepare("PRAGMA quick_check(1)").get();
     if (check?.["quick_check"] !== "ok") throw new DamagedError(String(check?.["quick_check"]));
-    migrate(database, file);
+    migrate(database, file, migrations);
     return database;
   } catch (error) {
     database.close();
@@ -109,9 +116,9 @@ function open(file: string): DatabaseSync {
 
 class DamagedError extends Error {}
 
-function migrate(database: DatabaseSync, file: string): void {
+function migrate(database: DatabaseSync, file: string, migrations: readonly string[]): void {
   const version = Number(database.prepare("PRAGMA user_version").get()?.["user_version"]);
-  if (version > MIGRATIONS.length) {
+  if (version > migrations.length) {
     throw new DatabaseError(
       `${file} was written by a newer rackboot (version ${version} of its tables)`,
       "run that one, or move the file away",
@@ -119,8 +126,8 @@ function migrate(database: DatabaseSync, file: string): void {
   }
   // Also where there is nothing to do: the write takes the lock that keeps a second daemon out.
   database.exec("BEGIN IMMEDIATE");
-  for (const migration of MIGRATIONS.slice(version)) database.exec(migration);
-  database.exec(`PRAGMA user_version = ${MIGRATIONS.length}; COMMIT;`);
+  for (const migration of migrations.slice(version)) database.exec(migration);
+  database.exec(`PRAGMA user_version = ${migrations.length}; COMMIT;`);
 }
 
 /** The primary result code of an error of node:sqlite. */

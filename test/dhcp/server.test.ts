@@ -1,8 +1,9 @@
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
-import { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { LeaseStore } from "../../src/dhcp/lease-store.ts";
+import { LEASES } from "../../src/dhcp/lease-database.ts";
+import { openLeaseStore } from "../../src/dhcp/lease-store.ts";
 import * as option from "../../src/dhcp/options.ts";
 import { type DhcpPacket, decodePacket, encodePacket } from "../../src/dhcp/packet.ts";
 import { DhcpServer } from "../../src/dhcp/server.ts";
@@ -10,6 +11,7 @@ import type { DhcpServerConfig } from "../../src/dhcp/sockets.ts";
 import type { DhcpConfig } from "../../src/machine/config.ts";
 import { parseMac } from "../../src/machine/identifiers.ts";
 import { Rack } from "../../src/machine/rack.ts";
+import { openMemoryDatabase } from "../../src/state/database.ts";
 import type { StateEvent } from "../../src/state/events.ts";
 import { ask, DHCP, ip, machine, STRANGER, UQBAR, value, vector } from "./support.ts";
 
@@ -36,7 +38,7 @@ function newServer(): DhcpServer {
   return new DhcpServer({
     config: configWith(),
     rack: RACK,
-    store: new LeaseStore(database),
+    store: openLeaseStore(database),
     bootOffer: () => ({ file: "grubx64.efi" }),
     emit: (event) => events.push(event),
     onFirmwareDiscover: ({ name }, firmware) => boots.push(`${name} ${firmware} before ${events.length} events`),
@@ -44,7 +46,7 @@ function newServer(): DhcpServer {
 }
 
 beforeEach(async () => {
-  database = new DatabaseSync(":memory:");
+  database = openMemoryDatabase(LEASES);
   events = [];
   boots = [];
   server = newServer();
@@ -139,7 +141,7 @@ test("a fault in what is handed in costs one packet, not the service", async () 
   server = new DhcpServer({
     config: configWith(),
     rack: RACK,
-    store: new LeaseStore(database),
+    store: openLeaseStore(database),
     bootOffer: () => {
       if (broken) throw new Error("no loader could be read");
       return { file: "grubx64.efi" };

@@ -19,7 +19,7 @@ beforeAll(async () => {
   const box = await NetworkNamespace.create(resources);
   place = { resources, box, folder };
   const program = fileURLToPath(new URL("./dhcp-daemon.ts", import.meta.url));
-  daemon = box.start(resources, [process.execPath, "--no-warnings", program, BRIDGE, join(folder, "state.sqlite")]);
+  daemon = box.start(resources, [process.execPath, "--no-warnings", program, BRIDGE, folder]);
   await daemon.output.waitFor(/service\.started/, 15_000);
 });
 

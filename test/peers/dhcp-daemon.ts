@@ -1,14 +1,17 @@
-import { LeaseStore } from "../../src/dhcp/lease-store.ts";
+import { LEASES } from "../../src/dhcp/lease-database.ts";
+import { openLeaseStore } from "../../src/dhcp/lease-store.ts";
 import { DhcpServer } from "../../src/dhcp/server.ts";
 import { parseIpv4 } from "../../src/machine/identifiers.ts";
 import { Rack } from "../../src/machine/rack.ts";
+import { openDatabase } from "../../src/state/database.ts";
 import { DHCP, HOUR_MS, machine, SERVER, UQBAR } from "../dhcp/support.ts";
 
 /**
  * The DHCP service alone, as a process that can be put into a network namespace and killed there.
- * Arguments: interface, lease database. Events go to the standard output, one JSON object a line.
+ * Arguments: interface, folder of the lease database. Events go to the standard output, one JSON object a line.
  */
-const [device = "", database = ""] = process.argv.slice(2);
+const [device = "", folder = ""] = process.argv.slice(2);
+const store = openLeaseStore(openDatabase(folder, LEASES).database);
 const server = new DhcpServer({
   config: {
     network: { interface: device, address: SERVER, prefixLength: 24, manage: false },
@@ -27,12 +30,15 @@ const server = new DhcpServer({
     },
   },
   rack: new Rack([machine("uqbar", UQBAR, { address: parseIpv4("172.16.0.16") })]),
-  store: new LeaseStore(database),
+  store,
   bootOffer: () => ({ file: "grubx64.efi" }),
   watchEveryMs: 1000,
   emit: (event) => process.stdout.write(`${JSON.stringify(event)}\n`),
 });
 process.once("SIGTERM", () => {
-  server.stop().then(() => process.exit(0));
+  server
+    .stop()
+    .then(() => store.close())
+    .then(() => process.exit(0));
 });
 await server.start();

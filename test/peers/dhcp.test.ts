@@ -15,7 +15,6 @@ import { Client } from "./dhcp-client.ts";
 
 const resources = new Resources();
 const folder = mkdtempSync(join(tmpdir(), "rackboot-dhcp-"));
-const database = join(folder, "state.sqlite");
 let box: NetworkNamespace;
 let daemon: BackgroundProcess;
 
@@ -31,7 +30,7 @@ afterAll(async () => {
 
 async function startDaemon(): Promise<void> {
   const program = fileURLToPath(new URL("./dhcp-daemon.ts", import.meta.url));
-  daemon = box.start(resources, [process.execPath, "--no-warnings", program, BRIDGE, database]);
+  daemon = box.start(resources, [process.execPath, "--no-warnings", program, BRIDGE, folder]);
   await daemon.output.waitFor(/service\.started/, 15_000);
 }
 

@@ -64,7 +64,7 @@ it("two daemons never share a data disk", () => {
 
 it("a damaged file is set aside whole, and the daemon starts", () => {
   writeFileSync(join(folder, "state.sqlite"), "this was a database once ".repeat(100));
-  const { database, setAside } = openDatabase(folder, () => new Date("2026-01-02T03:04:05Z"));
+  const { database, setAside } = openDatabase(folder, undefined, () => new Date("2026-01-02T03:04:05Z"));
   expect(setAside).toBe(join(folder, "state.sqlite.damaged-2026-01-02T03-04-05-000Z"));
   expect(readFileSync(setAside ?? "", "utf8")).toContain("this was a database once");
   new Timelines(database).save([up]);
