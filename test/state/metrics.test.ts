@@ -15,7 +15,7 @@ const NUMBERS: DataPlaneNumbers = {
   commandsPassedUp: 30,
   protocolErrors: 4,
   bufferBytes: 65536,
-  payloadBytesCopied: 0,
+  payloadBytesCopied: 80,
   ring: { entries: 50, completions: 51, spins: 6, sleeps: 7 },
   latencySeconds: [0.001, 0.002],
   machines: [
@@ -123,7 +123,8 @@ describe("a scrape", () => {
         "rackboot_iscsi_sent_bytes_total 2000",
         "rackboot_iscsi_commands_passed_up_total 30",
         "rackboot_iscsi_protocol_errors_total 4",
-        "rackboot_iscsi_payload_copied_bytes_total 0",
+        "rackboot_iscsi_payload_copied_bytes_total 80",
+        "rackboot_iscsi_payload_zero_copy_bytes_total 1200",
         "rackboot_iscsi_ring_entries_total 50",
         "rackboot_iscsi_ring_completions_total 51",
         "rackboot_iscsi_ring_spins_total 6",
