@@ -39,6 +39,7 @@ lint: $(STAMPS)/npm ## Check types, style, import layers and C++ formatting
 	@npm run --silent lint
 	@$(MAKE) --no-print-directory -C src/native lint
 	@$(MAKE) --no-print-directory -C test/bench/loadgen lint
+	@$(MAKE) --no-print-directory -C test/bench/flush lint
 	@$(MAKE) --no-print-directory -C test/bench/tftp lint
 
 .PHONY: test
@@ -71,6 +72,10 @@ demo: build ## Watch a machine without a disk boot Linux from this one (KEEP=1 k
 bench: build ## Our target, tgt and istgt side by side: rates and processor time (BENCH="--quick": the short one)
 	@test/setup/packages.sh build test
 	@node test/bench/bench.ts $(BENCH)
+
+.PHONY: bench-flushes
+bench-flushes: build ## Ways to flush many disks of one file system, beside each other
+	@node test/bench/flushes.ts $(BENCH)
 
 .PHONY: bench-volumes
 bench-volumes: build ## What clones, snapshots and lists of disks cost, as a curve
