@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Load, RACK_MACHINES, SHARERS } from "./cases.ts";
 import type { Figures } from "./loadgen.ts";
-import type { Seat } from "./seat.ts";
+import { Seat } from "./seat.ts";
 import { median } from "./statistics.ts";
 import { measureStress, type Stress } from "./stress.ts";
 
@@ -21,6 +21,8 @@ export interface Extras {
   /** rackboot only: 4 KiB reads at depth 1, with the data threads' spin and without. */
   readonly spinningRate?: number;
   readonly sleepingRate?: number;
+  /** The same of TCP alone, in turns with those two. */
+  readonly rawRate?: number;
   /** rackboot only. */
   readonly stress?: Stress;
 }
@@ -68,14 +70,20 @@ async function ratesOf(runs: readonly (readonly [Seat, Load])[], rounds: number)
   return rates.map(median);
 }
 
-/** What the data threads' spin is worth: a second daemon goes without. */
+/** What the data threads' spin is worth, and what TCP leaves: a second daemon goes without spinning, and a server without a disk. */
 async function spinRates(seat: Seat, rounds: number): Promise<Partial<Extras>> {
   const sleeper = seat.another({ environment: { RACKBOOT_SPIN_US: "0" } });
+  const raw = new Seat("raw", []);
   try {
-    const [spinningRate, sleepingRate] = await ratesOf([[seat, SINGLE], [sleeper, SINGLE]], rounds); // biome-ignore format: pairs
-    return spinningRate === undefined || sleepingRate === undefined ? {} : { spinningRate, sleepingRate };
+    const [spinningRate, sleepingRate, rawRate] = await ratesOf([[seat, SINGLE], [sleeper, SINGLE], [raw, SINGLE]], rounds); // biome-ignore format: pairs
+    return {
+      ...(spinningRate !== undefined && { spinningRate }),
+      ...(sleepingRate !== undefined && { sleepingRate }),
+      ...(rawRate !== undefined && { rawRate }),
+    };
   } finally {
     await sleeper.stop();
+    await raw.stop();
   }
 }
 

@@ -22,7 +22,6 @@ const PEER_CPU = 0.5;
 const RAW_CPU = 1.3;
 
 const SMALL_READS = "tmpfs: random read 4K q32 s4";
-const SINGLE_READS = "tmpfs: random read 4K q1 s1";
 const SMALL_RATE = 250_000;
 const SMALL_CPU = 3.5;
 /** SPDK with one polling core, measured once on a machine of this kind: it is in no distribution. */
@@ -50,8 +49,8 @@ function limit(figure: string, what: string, value: number | undefined, bound: "
   };
 }
 
-function outcomeIn(result: BenchResult, name: string, target: "raw" | "rackboot"): Success | undefined {
-  const outcome = result.cases.find((one) => one.name === name)?.outcomes[target];
+function oursIn(result: BenchResult, name: string): Success | undefined {
+  const outcome = result.cases.find((one) => one.name === name)?.outcomes.rackboot;
   return succeeded(outcome) ? outcome : undefined;
 }
 
@@ -116,15 +115,14 @@ function judgeExtras(extras: Extras | undefined): readonly Verdict[] {
 
 /** Every figure that the data path is to reach, in their order. */
 export function judge(result: BenchResult): readonly Verdict[] {
-  const small = outcomeIn(result, SMALL_READS, "rackboot");
-  const rawSingle = outcomeIn(result, SINGLE_READS, "raw")?.rate.median;
+  const small = oursIn(result, SMALL_READS);
   const extras = result.extras.rackboot;
   const verdicts = [
     ...result.cases.flatMap(judgeCase),
     limit("2", `${SMALL_READS}, op/s`, small?.rate.median, "least", SMALL_RATE),
     limit("2", `${SMALL_READS}, CPU`, small?.cpu, "most", SMALL_CPU),
     limit("2", "random read 4K q1 s1, spinning, op/s", extras?.spinningRate, "least", PEER_RATE * SPDK_SINGLE_RATE),
-    limit("2", "the same, sleeping, of raw", ratio(extras?.sleepingRate, rawSingle), "least", RAW_SINGLE_RATE),
+    limit("2", "the same, sleeping, of raw", ratio(extras?.sleepingRate, extras?.rawRate), "least", RAW_SINGLE_RATE),
     ...judgeSessions(result),
     ...judgeExtras(extras),
   ];

@@ -50,9 +50,9 @@ export async function buildLoadgen(): Promise<string> {
   return LOADGEN;
 }
 
-/** Runs the generator. `seconds` is only for the time that it is given. Throws LoadError. */
-export async function runLoadgen(words: readonly string[], seconds: number): Promise<Figures> {
-  const result = await run([LOADGEN, "run", "--json", ...words], { timeoutMs: seconds * 1000 + GRACE_MS });
+/** Runs the generator, behind the words of `prefix`. `seconds` is only for the time that it is given. Throws LoadError. */
+export async function runLoadgen(words: readonly string[], seconds: number, prefix: readonly string[] = []): Promise<Figures> {
+  const result = await run([...prefix, LOADGEN, "run", "--json", ...words], { timeoutMs: seconds * 1000 + GRACE_MS });
   const line = result.stdout.trim();
   if (line === "") throw new LoadError(result.stderr.trim().replace(/^loadgen: /, "") || `exit code ${result.code}`);
   const { error, ...measured } = report.parse(JSON.parse(line));

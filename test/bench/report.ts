@@ -83,6 +83,7 @@ function extrasTable(result: BenchResult): string {
       ),
       row("random read 4K q1 s1, spinning, op/s", (e) => e.spinningRate, compact),
       row("the same, sleeping", (e) => e.sleepingRate, compact),
+      row("the same, TCP alone", (e) => e.rawRate, compact),
       row("p99 of 4 x 4K q1, microseconds", (e) => e.stress?.quietP99Microseconds, microseconds),
       row("the same beside forced collections and reloads", (e) => e.stress?.stressedP99Microseconds, microseconds),
       row("reloads in that time", (e) => e.stress?.reloads, String),
@@ -111,13 +112,14 @@ function instructionsTable(result: BenchResult): string {
 
 /** Figure by figure, what was to be reached and what was. */
 function goalsTable(result: BenchResult): string {
-  const rows = judge(result).map(({ figure, what, goal, measured, met }) => [
-    `${figure}. ${what}`,
-    goal,
-    measured,
-    met === undefined ? "not measured" : met ? "met" : "NOT MET",
-  ]);
-  return renderTable(["figure of rackboot", "to reach", "measured", "verdict"], rows);
+  const verdicts = judge(result);
+  const rows = verdicts.flatMap(({ figure, what, goal, measured, met }) =>
+    met === undefined ? [] : [[`${figure}. ${what}`, goal, measured, met ? "met" : "NOT MET"]],
+  );
+  const missing = verdicts.filter(({ met }) => met === undefined).map(({ what }) => what);
+  if (rows.length === 0) return "";
+  const table = renderTable(["figures of rackboot", "to reach", "measured", "verdict"], rows);
+  return missing.length === 0 ? table : `${table}\nNot measured in this run: ${missing.join("; ")}.`;
 }
 
 /** Every kind of failure once, with how often it came. */

@@ -9,10 +9,10 @@ const TIMEOUT_SECONDS = 8;
 
 export const reason = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-function measure(target: Target, load: Load, seconds: number): Promise<Figures> {
+function measure(target: Target, load: Load, seconds: number, prefix: readonly string[]): Promise<Figures> {
   const pids = `--server-pid=${processTree(target.pid).join(",")}`;
   const times = [`--seconds=${seconds}`, `--warmup=${WARM_UP_SECONDS}`, `--timeout=${TIMEOUT_SECONDS}`];
-  return runLoadgen([...target.words, ...loadArguments(load), ...times, pids], seconds);
+  return runLoadgen([...target.words, ...loadArguments(load), ...times, pids], seconds, prefix);
 }
 
 /** A target that is started again when it failed: some peers never recover from what broke them. */
@@ -41,10 +41,10 @@ export class Seat {
     return this.#target;
   }
 
-  /** The figures, or why there are none, in the load generator's words and the target's. */
-  async measure(load: Load, seconds: number): Promise<Figures | string> {
+  /** The figures, or why there are none, in the load generator's words and the target's. `prefix` stands before the generator. */
+  async measure(load: Load, seconds: number, prefix: readonly string[] = []): Promise<Figures | string> {
     try {
-      const figures = await measure(await this.target(), load, seconds);
+      const figures = await measure(await this.target(), load, seconds, prefix);
       return figures.operations === 0 && load.mode !== "idle" ? "nothing was answered within the measured time" : figures;
     } catch (error) {
       const lastWords = this.#target?.lastWords() ?? "";
