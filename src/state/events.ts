@@ -63,6 +63,9 @@ export type StateEvent =
   /** Another server gives addresses or boot files on this network. */
   | { readonly type: "dhcp.rogue"; readonly server: Ipv4; readonly mac?: Mac }
   | { readonly type: "dhcp.rogueGone"; readonly server: Ipv4 }
+  /** Another host has network.address as well. */
+  | { readonly type: "network.conflict"; readonly address: Ipv4; readonly mac: Mac }
+  | { readonly type: "network.conflictOver"; readonly address: Ipv4 }
   // Boot files, over TFTP and HTTP alike. `transfer` is unique while the daemon runs.
   | (Who & {
       readonly type: "transfer.started";

@@ -200,6 +200,15 @@ export function followFaults(store: Store, faults: Faults): () => void {
       case "dhcp.conflictOver":
         faults.clear("address-conflict", `address ${event.address}`);
         break;
+      case "network.conflict":
+        faults.raise("address-conflict", `own ${event.address}`, {
+          reason: `${event.address}, the server's own address, is also that of ${event.mac}: machines reach now the one, now the other`,
+          next: "take that host off this network, or give either another address (network.address)",
+        });
+        break;
+      case "network.conflictOver":
+        faults.clear("address-conflict", `own ${event.address}`);
+        break;
       case "dhcp.rogue":
         faults.raise("address-conflict", `server ${event.server}`, {
           reason: `another DHCP server is on this network: ${event.server}${event.mac === undefined ? "" : ` (${event.mac})`}`,

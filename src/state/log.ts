@@ -62,6 +62,8 @@ const LINES: Lines = {
   "dhcp.released": info((event) => `${who(event)} gives ${event.address} back`),
   "dhcp.declined": warn((event) => `${who(event)} declines ${event.address}: somebody else uses it`),
   "dhcp.conflict": warn((event) => `${event.address} is in use by ${event.mac ?? "somebody"}, who was not given it`),
+  "network.conflict": warn((event) => `${event.address}, the server's own address, is also that of ${event.mac}`),
+  "network.conflictOver": info((event) => `${event.address} is the server's own alone again`),
   "dhcp.conflictOver": info((event) => `nobody uses ${event.address} any more`),
   "dhcp.rogue": warn(
     (event) => `another DHCP server is on this network: ${event.server}${event.mac === undefined ? "" : ` (${event.mac})`}`,

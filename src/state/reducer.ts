@@ -136,6 +136,8 @@ function change(state: State, event: TimedEvent): State {
     case "dhcp.conflictOver":
     case "dhcp.rogue":
     case "dhcp.rogueGone":
+    case "network.conflict":
+    case "network.conflictOver":
     case "file.refused":
     case "upload.finished":
     case "upload.failed":

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "node/arp.h"
 #include "node/convert.h"
 #include "node/datagrams.h"
 #include "node/door.h"
@@ -37,6 +38,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new Napi::FunctionReference(Napi::Persistent(Door::define(env))));
   exports.Set("openDataPlane", Napi::Function::New(env, openDataPlane));
   exports.Set("replaceProcess", Napi::Function::New(env, replaceProcessValue));
+  exportArp(env, exports);
   exportDatagrams(env, exports);
   exports.Set("trimMemory", Napi::Function::New(env, trimMemoryValue));
   exportExtents(env, exports);
