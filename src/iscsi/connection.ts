@@ -1,4 +1,4 @@
-import type { Iqn } from "../machine/identifiers.ts";
+import type { Ipv4, Iqn } from "../machine/identifiers.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { ConnectionId, LunMapping } from "../native/data-plane.ts";
 import type { Nexus } from "../scsi/reservations.ts";
@@ -9,7 +9,7 @@ import type { TextState } from "./text-exchange.ts";
 /** What the control plane knows of a connection while the data plane has its socket. */
 export interface Connection {
   readonly id: ConnectionId;
-  readonly address: string;
+  readonly address: Ipv4;
   /** Address and port, for people. */
   readonly peer: string;
   /** The portal that it came through, as the initiator reached it. */

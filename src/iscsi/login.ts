@@ -1,4 +1,4 @@
-import { type Iqn, type MachineName, parseIqn } from "../machine/identifiers.ts";
+import { type Ipv4, type Iqn, type MachineName, parseIqn } from "../machine/identifiers.ts";
 import type { Machine } from "../machine/machine.ts";
 import { mayLogIn } from "../machine/rack.ts";
 import type { ChapSecrets } from "../machine/secrets.ts";
@@ -23,6 +23,8 @@ const LOGIN_WINDOW = 1;
 export interface LoginContext {
   /** RFC 7143, 13.9: the tag of the portal that the connection came through. */
   readonly portalGroupTag: number;
+  /** Where the connection comes from. */
+  readonly from: Ipv4;
   readonly machineByTarget: (target: Iqn) => Machine | undefined;
   readonly secretsFor: (machine: MachineName) => ChapSecrets | undefined;
   /** The CID of the connection of the session with this TSIH. */
@@ -193,8 +195,8 @@ function identify(pairs: TextPairs, context: LoginContext): Identity {
   if (targetText === undefined) throw new Refusal(LOGIN_STATUS.missingParameter, "TargetName is missing");
   const machine = context.machineByTarget(iscsiName(targetText));
   if (machine === undefined) throw new Refusal(LOGIN_STATUS.notFound, "there is no such target");
-  if (!mayLogIn(machine, initiator)) {
-    throw new Refusal(LOGIN_STATUS.authorizationFailure, `the disks of ${machine.name} are not for this initiator`);
+  if (!mayLogIn(machine, initiator, context.from)) {
+    throw new Refusal(LOGIN_STATUS.authorizationFailure, `the disks of ${machine.name} are not for this initiator at ${context.from}`);
   }
   return { initiator, machine };
 }

@@ -1,4 +1,4 @@
-import type { Iqn, MachineName } from "../machine/identifiers.ts";
+import type { Ipv4, Iqn, MachineName } from "../machine/identifiers.ts";
 import type { Machine } from "../machine/machine.ts";
 import { mayLogIn } from "../machine/rack.ts";
 import type { CloseReason, ConnectionId, LunMapping } from "../native/data-plane.ts";
@@ -19,8 +19,8 @@ export function scsiNexus({ initiator, isid }: LoginDone, target: Iqn, portalTag
 }
 
 /** Whether a session that was let in under `before` would be let in under `after` as it is. */
-export function keepsAccess(before: Machine, after: Machine, initiator: Iqn): boolean {
-  return before.name === after.name && before.target === after.target && mayLogIn(after, initiator) && (before.chap || !after.chap);
+export function keepsAccess(before: Machine, after: Machine, initiator: Iqn, from: Ipv4): boolean {
+  return before.name === after.name && before.target === after.target && mayLogIn(after, initiator, from) && (before.chap || !after.chap);
 }
 
 /** The disks of a machine that are there, by their place in its configuration. */

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { MachineName, VolumeName } from "../machine/identifiers.ts";
+import { type MachineName, parseIpv4, type VolumeName } from "../machine/identifiers.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { Rack } from "../machine/rack.ts";
 import type { CloseReason, ConnectionId, DataPlane, DataPlaneEvent, LunMapping, VolumeId } from "../native/data-plane.ts";
@@ -117,7 +117,7 @@ export class IscsiServer {
 
   #accepted(event: Extract<DataPlaneEvent, { type: "accepted" }>): void {
     const portal: Portal = { address: event.localAddress, port: event.localPort, tag: event.portal + 1 };
-    const address = event.peerAddress;
+    const address = parseIpv4(event.peerAddress);
     const peer = `${address}:${event.peerPort}`;
     const pending = [...this.#connections.values()].filter(({ phase }) => phase.kind === "login").length;
     this.#connections.set(event.connection, { id: event.connection, address, peer, portal, phase: { kind: "login", state: NEW_LOGIN } });
@@ -153,6 +153,7 @@ export class IscsiServer {
     if (phase.kind !== "login") throw new PduError("a login request before the last one was answered");
     const result = step(phase.state, request, data, {
       portalGroupTag: connection.portal.tag,
+      from: connection.address,
       machineByTarget: (target) => this.#rack.byTarget(target),
       secretsFor: this.#parts.secretsFor,
       cidOfSession: (tsih) => this.#sessions.cidOf(tsih),
@@ -210,7 +211,7 @@ export class IscsiServer {
     if (this.#connections.get(connection.id)?.phase.kind !== "admitting") return;
     // While the predecessor ended, or a disk was made, the configuration may have changed.
     const machine = done.machine && this.#rack.byTarget(done.machine.target);
-    if (done.machine !== undefined && (machine === undefined || !keepsAccess(done.machine, machine, done.initiator))) {
+    if (done.machine !== undefined && (machine === undefined || !keepsAccess(done.machine, machine, done.initiator, connection.address))) {
       return refused(LOGIN_STATUS.targetRemoved, "the machine left the configuration, or its access changed");
     }
     const luns = machine === undefined ? [] : this.#lunsOf(machine);
@@ -244,7 +245,7 @@ export class IscsiServer {
   #text(connection: Connection, session: FullFeature, header: Uint8Array, data: Uint8Array): void {
     const result = textStep(session.text, decodeTextRequest(header), data, {
       discovery: {
-        visible: this.#rack.byInitiator(session.initiator),
+        visible: this.#rack.byInitiator(session.initiator, connection.address),
         ...(session.machine && { sessionTarget: session.machine.target }),
         portals: this.#portals.seenFrom(connection.portal),
       },
@@ -322,14 +323,14 @@ export class IscsiServer {
     this.#refreshAll();
     for (const connection of this.#connections.values()) {
       if (connection.phase.kind === "full-feature" && connection.phase.machine !== undefined) {
-        this.#follow(connection.id, connection.phase, connection.phase.machine);
+        this.#follow(connection, connection.phase, connection.phase.machine);
       }
     }
   }
 
-  #follow(id: ConnectionId, session: FullFeature, before: Machine): void {
+  #follow({ id, address }: Connection, session: FullFeature, before: Machine): void {
     const machine = this.#rack.byName(before.name);
-    if (machine === undefined || !keepsAccess(before, machine, session.initiator)) {
+    if (machine === undefined || !keepsAccess(before, machine, session.initiator, address)) {
       this.#end(id, "the machine left the configuration, or its access changed");
       return;
     }

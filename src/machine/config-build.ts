@@ -109,6 +109,7 @@ function buildMachine(
     ...(entry.address !== undefined && { address: entry.address }),
     initiators: entry.initiator === undefined || entry.initiator === "any" ? [derived.initiator] : entry.initiator,
     anyInitiator,
+    ...(entry["initiator-address"] !== undefined && { initiatorNetworks: entry["initiator-address"] }),
     target: entry.target ?? derived.target,
     disks,
     chap: entry.chap,

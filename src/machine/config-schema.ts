@@ -14,7 +14,7 @@ import {
 import { quirk } from "./config-quirk.ts";
 import * as value from "./config-values.ts";
 import type { Ipv4, Iqn, Mac, VolumeName } from "./identifiers.ts";
-import type { BootSource } from "./machine.ts";
+import type { BootSource, Network } from "./machine.ts";
 
 /**
  * The shape of rackboot.yaml, key by key: types, ranges and defaults. What one key means to another is in
@@ -38,6 +38,7 @@ export interface MachineEntry {
   readonly mac: readonly [Mac, ...Mac[]];
   readonly address?: Ipv4;
   readonly initiator?: readonly [Iqn, ...Iqn[]] | "any";
+  readonly "initiator-address"?: readonly [Network, ...Network[]];
   readonly target?: Iqn;
   readonly disks: readonly (VolumeName | VolumeConfig)[];
   readonly chap: boolean;
@@ -279,6 +280,8 @@ const boot: z.ZodType<BootSource> = z.union(
 
 const INITIATOR_ALLOWED = "an iSCSI name such as iqn.1994-05.com.redhat:uqbar, a list of them, or any";
 
+const INITIATOR_ADDRESS_ALLOWED = "an IPv4 address such as 172.16.0.16, a network such as 172.16.0.0/24, or a list of them";
+
 const machineShape = z.strictObject(
   {
     mac: value
@@ -289,6 +292,10 @@ const machineShape = z.strictObject(
       .union([z.literal("any"), value.oneOrMore(value.iqn, INITIATOR_ALLOWED, MAX_INITIATORS)], { error: INITIATOR_ALLOWED })
       .exactOptional()
       .describe("Who may log in; default: prefix:initiator.machine."),
+    "initiator-address": value
+      .oneOrMore(value.addressOrNetwork, INITIATOR_ADDRESS_ALLOWED, MAX_INITIATORS)
+      .exactOptional()
+      .describe("Where it may log in from: an address, a network, or a list of them; default: anywhere."),
     target: value.iqn.exactOptional().describe("The machine's target; default: prefix:machine."),
     disks: z
       .array(z.union([value.volumeName, volume], { error: "the name of a volume, or a mapping with size, clone or file" }), {
@@ -308,9 +315,11 @@ const machineShape = z.strictObject(
 const machine: z.ZodType<MachineEntry> = machineShape;
 
 /** What several machines can have alike: everything but what a machine is known by. */
-const profile = machineShape.omit({ mac: true, address: true, initiator: true, target: true, hostname: true }).meta({
-  description: "What an unknown machine is given when it is adopted.",
-});
+const profile = machineShape
+  .omit({ mac: true, address: true, initiator: true, "initiator-address": true, target: true, hostname: true })
+  .meta({
+    description: "What an unknown machine is given when it is adopted.",
+  });
 
 const file: z.ZodType<RackbootFile> = z.strictObject(
   {

@@ -167,6 +167,12 @@ export const addressWithPrefix: z.ZodType<AddressWithPrefix> = text(
   },
 );
 
+/** One address, as a network of 32 bits, or a network. */
+export const addressOrNetwork: z.ZodType<AddressWithPrefix> = z.union(
+  [ipv4.transform((address): AddressWithPrefix => ({ address, prefixLength: 32 })), addressWithPrefix],
+  { error: "an IPv4 address such as 172.16.0.16, or a network such as 172.16.0.0/24" },
+);
+
 export interface AddressRange {
   readonly first: Ipv4;
   readonly last: Ipv4;

@@ -9,6 +9,12 @@ export type BootSource =
   | { readonly kind: "rescue"; readonly image: ImageName }
   | { readonly kind: "uki"; readonly file: string };
 
+/** The addresses that begin like this one; a prefix of 32 bits is one address. */
+export interface Network {
+  readonly address: Ipv4;
+  readonly prefixLength: number;
+}
+
 /**
  * THE concept: one machine of the rack. DHCP, TFTP, HTTP and iSCSI are views of it.
  * It is a value: a changed configuration makes new machines, nobody edits one.
@@ -21,6 +27,8 @@ export interface Machine {
   /** Who may log in to its target. The first is the one that its kernel line is given; `any` still has one for that. */
   readonly initiators: readonly [Iqn, ...Iqn[]];
   readonly anyInitiator: boolean;
+  /** Where its initiators may log in from; absent: anywhere. */
+  readonly initiatorNetworks?: readonly Network[];
   readonly target: Iqn;
   /** Index is the LUN. */
   readonly disks: readonly VolumeName[];

@@ -1,5 +1,5 @@
-import type { Ipv4, Iqn, Mac, MachineName } from "./identifiers.ts";
-import type { Machine } from "./machine.ts";
+import { type Ipv4, type Iqn, ipv4ToNumber, type Mac, type MachineName } from "./identifiers.ts";
+import type { Machine, Network } from "./machine.ts";
 
 /** All machines of one configuration, found by each name that a service knows them by. Immutable. */
 export class Rack {
@@ -36,12 +36,19 @@ export class Rack {
     return this.#byTarget.get(target);
   }
 
-  /** The machines whose target this initiator may see. */
-  byInitiator(initiator: Iqn): readonly Machine[] {
-    return this.machines.filter((machine) => mayLogIn(machine, initiator));
+  /** The machines whose target this initiator may see from there. */
+  byInitiator(initiator: Iqn, from: Ipv4): readonly Machine[] {
+    return this.machines.filter((machine) => mayLogIn(machine, initiator, from));
   }
 }
 
-export function mayLogIn(machine: Machine, initiator: Iqn): boolean {
-  return machine.anyInitiator || machine.initiators.includes(initiator);
+/** `from` is the address that the initiator's connection comes from. */
+export function mayLogIn({ anyInitiator, initiators, initiatorNetworks }: Machine, initiator: Iqn, from: Ipv4): boolean {
+  if (!anyInitiator && !initiators.includes(initiator)) return false;
+  return initiatorNetworks === undefined || initiatorNetworks.some((network) => isIn(network, from));
+}
+
+function isIn({ address, prefixLength }: Network, from: Ipv4): boolean {
+  const hosts = 2 ** (32 - prefixLength);
+  return Math.floor(ipv4ToNumber(address) / hosts) === Math.floor(ipv4ToNumber(from) / hosts);
 }

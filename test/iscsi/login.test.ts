@@ -4,6 +4,7 @@ import { chapResponse } from "../../src/iscsi/chap.ts";
 import { type LoginContext, type LoginState, type LoginStep, MAX_LOGIN_REQUESTS, NEW_LOGIN, step } from "../../src/iscsi/login.ts";
 import { LOGIN_STATUS, type LoginRequest } from "../../src/iscsi/login-pdu.ts";
 import { decodeText, encodeText, formatBinary, parseBinary, type TextPairs } from "../../src/iscsi/text.ts";
+import { parseIpv4 } from "../../src/machine/identifiers.ts";
 import type { Machine } from "../../src/machine/machine.ts";
 import type { ChapSecrets } from "../../src/machine/secrets.ts";
 import { capturedKeys, dracutKeys, IPXE_OPERATIONAL_KEYS, ipxeSecurityKeys, loginRequest, machine } from "./support.ts";
@@ -13,6 +14,7 @@ const SECRETS: ChapSecrets = { user: "uqbar", secret: "tlon-orbis-tertius", mutu
 function contextWith(machines: readonly Machine[], changes: Partial<LoginContext> = {}): LoginContext {
   return {
     portalGroupTag: 1,
+    from: parseIpv4("172.16.0.16"),
     machineByTarget: (target) => machines.find((candidate) => candidate.target === target),
     secretsFor: (name) => (name === "uqbar" ? SECRETS : undefined),
     cidOfSession: (tsih) => (tsih === 7 ? 0 : undefined),
@@ -141,10 +143,25 @@ describe("logging in", () => {
     stranger.send(names().map(([key, value]) => [key, key === "InitiatorName" ? "iqn.1994-05.com.redhat:tlon" : value]));
     expect(stranger.status).toBe(LOGIN_STATUS.authorizationFailure);
     expect(stranger.last?.refusal).toEqual({
-      reason: "the disks of uqbar are not for this initiator",
+      reason: "the disks of uqbar are not for this initiator at 172.16.0.16",
       initiator: "iqn.1994-05.com.redhat:tlon",
       target: "iqn.2026-01.lan.rackboot:uqbar",
     });
+  });
+
+  it("keeps a machine's disks from its own initiator's name at another address, where the configuration says where it is", () => {
+    const networks = [
+      { address: parseIpv4("172.16.0.16"), prefixLength: 32 },
+      { address: parseIpv4("10.1.0.0"), prefixLength: 16 },
+    ];
+    const bound = machine("uqbar", { initiatorNetworks: networks });
+    const statusFrom = (from: string): number | undefined => {
+      const peer = new Initiator([bound], { from: parseIpv4(from) });
+      peer.send(names());
+      return peer.status;
+    };
+    for (const home of ["172.16.0.16", "10.1.0.0", "10.1.255.255"]) expect(statusFrom(home)).toBe(LOGIN_STATUS.success);
+    for (const foreign of ["172.16.0.17", "10.2.0.0", "10.0.255.255"]) expect(statusFrom(foreign)).toBe(LOGIN_STATUS.authorizationFailure);
   });
 
   it.each<[string, number, TextPairs, Partial<LoginRequest>]>([

@@ -180,6 +180,19 @@ describe("the iSCSI server", () => {
     );
   });
 
+  it("shows a target only to initiators at the addresses that the configuration names", async () => {
+    const bench = new Bench([machine("uqbar", { initiatorNetworks: [{ address: parseIpv4("172.16.0.16"), prefixLength: 32 }] })]);
+    const seenFrom = async (from: string): Promise<string> => {
+      const connection = await bench.login("uqbar", undefined, [...dracutKeys("uqbar").slice(0, 1), ["SessionType", "Discovery"]], from);
+      const data = encodeText([["SendTargets", "All"]]);
+      const request = { immediate: true, final: true, continued: false, lun: 0n, taskTag: 9, transferTag: NO_TAG, cmdSN: 1, expStatSN: 1 };
+      bench.plane.receive(connection, encodeTextRequest(request, data.length), data);
+      return Buffer.from(bench.plane.sent.at(-1)?.data ?? []).toString();
+    };
+    expect(await seenFrom("172.16.0.16")).toContain(UQBAR.target);
+    expect(await seenFrom("172.16.0.17")).toBe("");
+  });
+
   it("answers commands of a session from the disk that its LUN is, and from none where there is none", async () => {
     const bench = new Bench();
     const connection = await bench.login("uqbar");
@@ -248,6 +261,16 @@ describe("a changed configuration", () => {
     await turn();
     expect(bench.plane.sessions.has(uqbar)).toBe(true);
     expect(bench.told("iscsi.closed").map((event) => "connection" in event && event.connection)).toEqual([tlon, orbis]);
+  });
+
+  it("ends the session of an initiator at an address that is no longer allowed", async () => {
+    const bench = new Bench([UQBAR]);
+    const connection = await bench.login("uqbar", undefined, undefined, "10.0.0.1");
+    bench.server.applyRack(new Rack([machine("uqbar", { initiatorNetworks: [{ address: parseIpv4("10.0.0.0"), prefixLength: 24 }] })]));
+    expect(bench.plane.sessions.has(connection)).toBe(true);
+    bench.server.applyRack(new Rack([machine("uqbar", { initiatorNetworks: [{ address: parseIpv4("10.0.1.0"), prefixLength: 24 }] })]));
+    await turn();
+    expect(bench.plane.sessions.has(connection)).toBe(false);
   });
 
   it("gives a running session the disks that its machine has now", async () => {
