@@ -207,11 +207,12 @@ export class Units {
   async #setMedium(unit: ServedUnit, medium: MediumState): Promise<void> {
     const before = unreadySense(this.#mediumOf(unit));
     const after = unreadySense(medium);
+    const same = before?.asc === after?.asc && before?.ascq === after?.ascq && before?.progress === after?.progress;
     if (this.#mediumOf(unit).sanitizeFailed && !medium.sanitizeFailed && medium.sanitizing === undefined) {
       this.#sanitizes.forget(nameOf(unit));
     }
     this.#media.set(unit.id, medium);
-    if (before !== after) await this.#plane.updateVolume(unit.id, { notReady: after ?? null });
+    if (!same) await this.#plane.updateVolume(unit.id, { notReady: after ?? null });
   }
 
   #work(unit: ServedUnit, job: UnitJob, { nexus, units }: JobContext): Promise<Answer> {
@@ -262,7 +263,9 @@ export class Units {
       return checkCondition(INTERNAL_TARGET_FAILURE);
     }
     await this.#setMedium(unit, { ...this.#mediumOf(unit), sanitizing: 0, sanitizeFailed: false }).catch(ignoreClosed);
-    const progress = (done: number): void => void this.#media.set(unit.id, { ...this.#mediumOf(unit), sanitizing: done });
+    const progress = (done: number): void => {
+      void this.#setMedium(unit, { ...this.#mediumOf(unit), sanitizing: done }).catch(ignoreClosed);
+    };
     const ended = sanitizeMedium(this.#plane, unit, job, progress).then(
       () => this.#sanitized(unit, job, false),
       (error: unknown) => (isClosed(error) ? checkCondition(SANITIZE_FAILED) : this.#sanitized(unit, job, true)),

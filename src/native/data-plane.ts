@@ -67,8 +67,8 @@ export interface VolumeChange {
   readonly writeCache?: boolean;
   /** D_SENSE: the format of the sense data that the data plane composes. */
   readonly descriptorSense?: boolean;
-  /** Why the medium cannot be used: commands that need it get this sense; null: it can. */
-  readonly notReady?: { readonly key: number; readonly asc: number; readonly ascq: number } | null;
+  /** Why the medium cannot be used: commands that need it get this sense; null: it can. `progress` is from 0 to 1. */
+  readonly notReady?: { readonly key: number; readonly asc: number; readonly ascq: number; readonly progress?: number } | null;
 }
 
 /** What {@link DataPlane.workRange} may be given at once, octets. */

@@ -14,16 +14,7 @@ import { reportLuns, reportSupportedOpcodes, reportTargetPortGroups, reportTaskM
 import { conflicts, deniedTo, nexusId } from "./reservations.ts";
 import { persistentReserveIn, persistentReserveOut, release6, reserve6 } from "./reserve.ts";
 import { sanitize } from "./sanitize.ts";
-import {
-  descriptorSense,
-  fixedSense,
-  INVALID_OPCODE,
-  invalidField,
-  NO_SENSE,
-  SANITIZE_IN_PROGRESS,
-  type Sense,
-  UNIT_NOT_SUPPORTED,
-} from "./sense.ts";
+import { descriptorSense, fixedSense, INVALID_OPCODE, invalidField, NO_SENSE, type Sense, UNIT_NOT_SUPPORTED } from "./sense.ts";
 import type { UnitJob } from "./unit-job.ts";
 import { type MediumState, type UnitChange, unreadySense } from "./unit-state.ts";
 
@@ -122,8 +113,7 @@ function answerTo(command: Command, context: CommandContext): Answer {
 function unreadiness({ name, denied, opcode }: Opcode, medium: MediumState): Sense | undefined {
   const { sanitizing, sanitizeFailed } = medium;
   // SBC-3, 4.11.2: what tells of the unit goes on, what changes it does not; a failed one may be begun again.
-  if (sanitizing !== undefined)
-    return denied === "writes" || NEEDS_MEDIUM.has(name) ? { ...SANITIZE_IN_PROGRESS, progress: sanitizing } : undefined;
+  if (sanitizing !== undefined) return denied === "writes" || NEEDS_MEDIUM.has(name) ? unreadySense(medium) : undefined;
   if (sanitizeFailed && opcode === SANITIZE) return undefined;
   return NEEDS_MEDIUM.has(name) ? unreadySense(medium) : undefined;
 }
@@ -152,15 +142,16 @@ function isInTheWay(entry: Opcode | undefined, cdb: Uint8Array, { state, nexus }
  *
  *  0  0x03     1  DESC (bit 0)     4  allocation length
  *
- * What went wrong was told with the command that it went wrong with, so there is nothing to add.
+ * What went wrong was told with the command that it went wrong with; what can be polled for is a medium that cannot be used
+ * (SPC-4, 5.11.2), and how far a SANITIZE has come (SBC-3, 4.11.2).
  */
-function requestSense({ cdb }: Command, { unit }: CommandContext): Answer {
+function requestSense({ cdb }: Command, { unit, state }: CommandContext): Answer {
   const reader = new ByteReader(cdb);
   reader.skip(1);
   const descriptor = (reader.u8() & 1) !== 0;
   reader.skip(2);
   const allocationLength = reader.u8();
-  const sense = unit === undefined ? UNIT_NOT_SUPPORTED : NO_SENSE;
+  const sense = unit === undefined ? UNIT_NOT_SUPPORTED : (unreadySense(state.medium) ?? NO_SENSE);
   const data = descriptor ? descriptorSense(sense) : fixedSense(sense);
   return good(data.subarray(0, allocationLength));
 }

@@ -63,7 +63,7 @@ function sksOf({ field, progress }: Sense): Uint8Array {
   if (progress !== undefined)
     return new ByteWriter(3)
       .u8(0x80)
-      .u16(Math.min(0xffff, Math.floor(progress * 0x10000)))
+      .u16(Math.floor(progress * 0xffff))
       .finish();
   if (field === undefined) return new Uint8Array(3);
   const bit = field.bit === undefined ? 0 : 0x08 | field.bit;

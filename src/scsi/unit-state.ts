@@ -28,7 +28,7 @@ export const MEDIUM_PRESENT: MediumState = { ejected: false, preventing: [], san
 
 /** What the data plane answers commands with that need the medium, where they cannot have it. */
 export function unreadySense({ sanitizing, sanitizeFailed, ejected }: MediumState): Sense | undefined {
-  if (sanitizing !== undefined) return SANITIZE_IN_PROGRESS;
+  if (sanitizing !== undefined) return { ...SANITIZE_IN_PROGRESS, progress: sanitizing };
   if (sanitizeFailed) return SANITIZE_FAILED;
   return ejected ? MEDIUM_NOT_PRESENT : undefined;
 }

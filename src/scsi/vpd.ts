@@ -91,7 +91,8 @@ export const LIMITS = {
   unmapBytes: 536_870_912,
   unmapDescriptors: 256,
   writeSameBytes: 1_073_741_824,
-  compareAndWriteBytes: 32_768,
+  /** What a disk keeps whole over a power cut as well: several could be torn, though no other initiator would see it. */
+  compareAndWriteBlocks: 1,
 } as const;
 /** The unmap granularity alignment counts, and it is 0. */
 const UGAVALID = 0x80000000;
@@ -114,7 +115,7 @@ function blockLimits(unit: LogicalUnit): Uint8Array {
   const coarse = unmaps && granularity > 1;
   return new ByteWriter(60)
     .u8(0)
-    .u8(LIMITS.compareAndWriteBytes / blockSize)
+    .u8(LIMITS.compareAndWriteBlocks)
     .u16(granularity)
     .u32(0)
     .u32(OPTIMAL_TRANSFER_BYTES / blockSize)

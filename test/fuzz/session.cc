@@ -164,7 +164,7 @@ class Host final : public SessionHost, public BlockIo, public PduSink {
     }
   }
 
-  /// What the initiator would learn from the replies: the CmdSN that is expected, and the tags of R2Ts.
+  /// What the initiator would learn from the replies: the tags of R2Ts and pings.
   void drain() {
     iovec vectors[64];
     while (const size_t count = out_.gather(vectors, 64, 1 << 20)) {
@@ -177,7 +177,8 @@ class Host final : public SessionHost, public BlockIo, public PduSink {
         (void)used;
         total += vectors[i].iov_len;
         if (vectors[i].iov_len < kBhsBytes) continue;
-        if (opcodeOf(octets) == Opcode::r2t) lastTtt_ = get32(octets + kTttAt);
+        const bool asks = opcodeOf(octets) == Opcode::r2t || (opcodeOf(octets) == Opcode::nopIn && get32(octets + kTttAt) != kNoTag);
+        if (asks) lastTtt_ = get32(octets + kTttAt);
       }
       out_.consume(total);
     }
@@ -235,7 +236,7 @@ class Host final : public SessionHost, public BlockIo, public PduSink {
   /// A medium that is ejected or being sanitized, sense data of another format, a cache that is off.
   void setReady(uint8_t how) {
     view_->notReady.reset();
-    if (how & 1) view_->notReady = Sense{0x02, 0x3a, how};
+    if (how & 1) view_->notReady = Outcome{.status = kStatusCheckCondition, .sense = {0x02, 0x3a, how}, .progresses = (how & 16) != 0};
     view_->descriptorSense = how & 2;
     view_->writeCache = how & 4;
     frozen_ = how & 8;
@@ -255,7 +256,9 @@ class Host final : public SessionHost, public BlockIo, public PduSink {
         if (how & 128) setReady(input_.octet());
         if (!pending_.empty()) completeIo();
         return;
-      case 5: return drain();
+      case 5:
+        if (how & 8 && session_->mayPing() && !session_->pinged()) session_->pingInitiator();
+        return drain();
       case 6: {
         if (up_.empty()) return;
         CommandResult result;

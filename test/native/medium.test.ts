@@ -75,8 +75,8 @@ describe("UNMAP", () => {
     expect(await unmap(session, [[8, most + 1]])).toMatchObject(failed("05/26/00"));
     expect(await session.execute(cdb.writeSame16(8, same, 9))).toMatchObject(GOOD);
     expect(await session.execute(cdb.writeSame16(8, same + 1, 9))).toMatchObject(failed("05/24/00"));
-    const pair = Buffer.alloc(2 * LIMITS.compareAndWriteBytes);
-    const blocks = LIMITS.compareAndWriteBytes / BLOCK;
+    const blocks = LIMITS.compareAndWriteBlocks;
+    const pair = Buffer.alloc(2 * blocks * BLOCK);
     expect(await session.execute(cdb.compareAndWrite(0, blocks), { write: pair })).toMatchObject(GOOD);
     expect(await session.execute(cdb.compareAndWrite(0, blocks + 1), { write: pair })).toMatchObject(failed("05/24/00"));
   });
@@ -214,29 +214,29 @@ describe("VERIFY", () => {
 describe("COMPARE AND WRITE", () => {
   it("writes what was expected to be there, and tells where it was not", async () => {
     const { path, session } = await fullDisk(MEBI);
-    const old = pattern(MEBI, 1).subarray(3 * BLOCK, 5 * BLOCK);
-    const fresh = pattern(2 * BLOCK, 8);
+    const old = pattern(MEBI, 1).subarray(3 * BLOCK, 4 * BLOCK);
+    const fresh = pattern(BLOCK, 8);
     const pair = Buffer.concat([old, fresh]);
-    expect(await session.execute(cdb.compareAndWrite(3, 2), { write: pair, immediate: 512 })).toMatchObject(GOOD);
+    expect(await session.execute(cdb.compareAndWrite(3, 1), { write: pair, immediate: 512 })).toMatchObject(GOOD);
     expect(
       readFileSync(path)
-        .subarray(3 * BLOCK, 5 * BLOCK)
+        .subarray(3 * BLOCK, 4 * BLOCK)
         .equals(fresh),
     ).toBe(true);
     const nearly = Buffer.concat([fresh, old]);
-    nearly.writeUInt8(nearly.readUInt8(700) ^ 0x80, 700);
-    const answer = await session.execute(cdb.compareAndWrite(3, 2), { write: nearly });
+    nearly.writeUInt8(nearly.readUInt8(300) ^ 0x80, 300);
+    const answer = await session.execute(cdb.compareAndWrite(3, 1), { write: nearly });
     expect(answer).toMatchObject(failed("0e/1d/00"));
     const sense = answer.pdus.at(-1)?.data.subarray(2) ?? Buffer.alloc(18);
-    expect([sense.readUInt8(0), sense.readUInt32BE(3)]).toEqual([0xf0, 700]);
+    expect([sense.readUInt8(0), sense.readUInt32BE(3)]).toEqual([0xf0, 300]);
     expect(
       readFileSync(path)
-        .subarray(3 * BLOCK, 5 * BLOCK)
+        .subarray(3 * BLOCK, 4 * BLOCK)
         .equals(fresh),
     ).toBe(true);
     expect(await session.execute(cdb.compareAndWrite(3, 0))).toMatchObject(GOOD);
-    expect(await session.execute(cdb.compareAndWrite(3, 2), { write: old })).toMatchObject(failed("05/24/00"));
-    expect(await session.execute(cdb.compareAndWrite(2047, 2), { write: pair })).toMatchObject(failed("05/21/00"));
+    expect(await session.execute(cdb.compareAndWrite(3, 1), { write: old })).toMatchObject(failed("05/24/00"));
+    expect(await session.execute(cdb.compareAndWrite(2048, 1), { write: pair })).toMatchObject(failed("05/21/00"));
   });
 
   it("loses no step of a counter that sessions of all threads raise, while others write beside it", async () => {
@@ -342,6 +342,12 @@ it("a medium that cannot be used says why, and can be used again", async () => {
   const { id, session } = await fullDisk(MEBI);
   await bench.plane.updateVolume(id, { notReady: { key: 2, asc: 0x3a, ascq: 0 } });
   expect(await session.execute(cdb.read10(0, 1), { read: BLOCK })).toMatchObject(failed("02/3a/00"));
+  await bench.plane.updateVolume(id, { notReady: { key: 2, asc: 0x04, ascq: 0x1b, progress: 0.5 } });
+  const progressOf = async (): Promise<Buffer> =>
+    (await session.execute(cdb.testUnitReady())).pdus.at(-1)?.data.subarray(2) ?? Buffer.alloc(0);
+  expect((await progressOf()).subarray(12).toString("hex")).toBe("041b00807fff");
+  await bench.plane.updateVolume(id, { descriptorSense: true });
+  expect((await progressOf()).toString("hex")).toBe("72 02 04 1b 000000 08 02 06 0000 80 7fff 00".replaceAll(" ", ""));
   await bench.plane.updateVolume(id, { notReady: null });
   expect(await session.execute(cdb.read10(0, 1), { read: BLOCK })).toMatchObject(GOOD);
 });

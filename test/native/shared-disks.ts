@@ -189,8 +189,9 @@ export class TestClone {
         return await done(this.execute(cdb.writeSame16(lba, blocks), { write: block }), block);
       }
       case "swap": {
-        const pair = Buffer.concat([this.content.subarray(from, to), fresh]);
-        return await done(this.execute(cdb.compareAndWrite(lba, blocks), { write: pair }), fresh);
+        const block = fresh.subarray(0, BLOCK);
+        const pair = Buffer.concat([this.content.subarray(from, from + BLOCK), block]);
+        return await done(this.execute(cdb.compareAndWrite(lba, 1), { write: pair }), block);
       }
       case "read":
         return await this.check(from, to - from);

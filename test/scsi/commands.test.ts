@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { execute } from "../../src/scsi/commands.ts";
 import type { UnitCounters } from "../../src/scsi/log.ts";
 import { fixedSense, invalidField } from "../../src/scsi/sense.ts";
+import { initialState } from "../../src/scsi/unit-state.ts";
 import { CONTEXT, dataOf, run, senseOf, UNIT, unitWith } from "./support.ts";
 
 const ANSWERS = readFileSync(new URL("../vectors/scsi/answers.hex", import.meta.url), "utf8")
@@ -100,6 +101,16 @@ describe("a LUN without a disk", () => {
     expect(senseOf(run("1a 00 3f 00 ff", nobody))).toBe("5/25/00");
     expect(senseOf(run("c1", nobody))).toBe("5/25/00");
   });
+});
+
+it("whoever asks a disk that is being sanitized hears how far it has come, and one without a medium says so", () => {
+  const state = initialState(UNIT);
+  const sanitizing = { ...state, medium: { ...state.medium, sanitizing: 0.25 } };
+  const asked = dataOf("03 00 00 00 ff", { state: sanitizing });
+  expect(senseOf({ status: 2, sense: asked })).toMatch(/^2\/04\/1b/);
+  expect(Buffer.from(asked.subarray(15)).toString("hex")).toBe("803fff");
+  const ejected = dataOf("03 00 00 00 ff", { state: { ...state, medium: { ...state.medium, ejected: true } } });
+  expect(senseOf({ status: 2, sense: ejected })).toBe("2/3a/00");
 });
 
 describe("sense data", () => {

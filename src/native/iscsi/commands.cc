@@ -75,7 +75,7 @@ void Session::classify(Task& task) {
   if (!lun->attentions.empty() && !ignoresUnitAttention(opcode)) {
     const Sense sense = lun->attentions.front();
     lun->attentions.erase(lun->attentions.begin());
-    task.outcome = {kStatusCheckCondition, sense};
+    task.outcome = {.status = kStatusCheckCondition, .sense = sense};
     return;
   }
   // Of what is not in the table, TypeScript asks the same.
@@ -101,7 +101,7 @@ Outcome Session::classifyBlocks(Task& task, const CommandRow& row, const Lun& lu
   if (!decoded.good()) return decoded;
   const Volume& volume = *lun.view->volume;
   if (volume.failed.load(std::memory_order_relaxed)) return row.kind == CommandKind::testUnitReady ? kManualIntervention : kUnitFailure;
-  if (lun.view->notReady) return {kStatusCheckCondition, *lun.view->notReady, 0, false};
+  if (lun.view->notReady) return *lun.view->notReady;
   if (row.kind == CommandKind::testUnitReady) return kGood;
   const uint64_t capacity = lun.view->sizeBytes / volume.spec.blockSize;
   if (row.kind == CommandKind::unmap) return classifyUnmap(task, range, lun);
@@ -130,7 +130,7 @@ void Session::answerSense(Task& task, Lun& lun) {
   const Sense sense = lun.attentions.front();
   lun.attentions.erase(lun.attentions.begin());
   constexpr uint8_t kDescriptor = 1;
-  std::vector<uint8_t> data = encodeSense({kStatusCheckCondition, sense, 0, false}, (task.cdb[1] & kDescriptor) != 0);
+  std::vector<uint8_t> data = encodeSense({.status = kStatusCheckCondition, .sense = sense}, (task.cdb[1] & kDescriptor) != 0);
   data.resize(std::min<size_t>(data.size(), task.cdb[4]));
   task.kind = CommandKind::requestSense;
   task.gathered = std::move(data);

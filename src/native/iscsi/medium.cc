@@ -50,7 +50,7 @@ Outcome Session::classifyMedium(Task& task, const CommandRow& row, BlockRange ra
       task.method = range.unmap ? IoKind::punch : IoKind::zero;
       break;
     case CommandKind::compareAndWrite:
-      if (task.span > kCompareAndWriteBytes) return kInvalidField;
+      if (range.blocks > kCompareAndWriteBlocks) return kInvalidField;
       task.length = 2 * task.span;
       break;
     case CommandKind::verify:

@@ -1,5 +1,6 @@
 #include "node/convert.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace rackboot {
@@ -173,11 +174,15 @@ RangeJob toRangeJob(VolumeId volume, const Napi::Object& value) {
   return out;
 }
 
-std::optional<Sense> toNotReady(const Napi::Value& value) {
+std::optional<Outcome> toNotReady(const Napi::Value& value) {
   if (!value.IsObject()) return std::nullopt;
   const Napi::Object sense = value.As<Napi::Object>();
-  return Sense{static_cast<uint8_t>(number(sense, "key")), static_cast<uint8_t>(number(sense, "asc")),
-               static_cast<uint8_t>(number(sense, "ascq"))};
+  Outcome out = check(static_cast<uint8_t>(number(sense, "key")), static_cast<uint8_t>(number(sense, "asc")),
+                      static_cast<uint8_t>(number(sense, "ascq")));
+  if (!sense.Has("progress")) return out;
+  out.progresses = true;
+  out.progress = static_cast<uint16_t>(std::clamp(sense.Get("progress").ToNumber().DoubleValue(), 0.0, 1.0) * UINT16_MAX);
+  return out;
 }
 
 CommandResult toCommandResult(const Napi::Object& value) {

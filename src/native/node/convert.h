@@ -24,7 +24,7 @@ std::optional<bool> toOptionalFlag(const Napi::Object& object, const char* key);
 std::vector<ConnectionId> toConnections(const Napi::Value& value);
 VolumeAccess toVolumeAccess(const Napi::Object& value);
 RangeJob toRangeJob(VolumeId volume, const Napi::Object& value);
-std::optional<Sense> toNotReady(const Napi::Value& value);
+std::optional<Outcome> toNotReady(const Napi::Value& value);
 Audience toAudience(const Napi::Object& value);
 CommandResult toCommandResult(const Napi::Object& value);
 

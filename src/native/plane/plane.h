@@ -59,7 +59,7 @@ struct VolumeChange {
   std::optional<bool> writeCache;
   std::optional<bool> descriptorSense;
   /// Of nothing: it is ready.
-  std::optional<std::optional<Sense>> notReady;
+  std::optional<std::optional<Outcome>> notReady;
 };
 
 /// How long a session may say nothing before it is pinged, and then before it is given up: together less than the 90 s of TCP's

@@ -50,7 +50,7 @@ enum class ByteCheck : uint8_t { none = 0, data = 1, reserved = 2, oneBlock = 3 
 constexpr uint64_t kUnmapBytes = 512 << 20;  // all descriptors together
 constexpr uint32_t kUnmapDescriptors = 256;
 constexpr uint64_t kWriteSameBytes = 1 << 30;
-constexpr uint64_t kCompareAndWriteBytes = 32 * 1024;
+constexpr uint32_t kCompareAndWriteBlocks = 1;
 
 /// A CDB of the table in numbers.
 struct BlockRange {

@@ -24,18 +24,21 @@ struct Sense {
 /// What a command came to. Everything but GOOD ends it.
 struct Outcome {
   uint8_t status = kStatusGood;
-  Sense sense;
+  Sense sense{};
   /// The INFORMATION field (SPC-4, 4.5.3), where `informs`.
   uint32_t information = 0;
   bool informs = false;
+  /// PROGRESS INDICATION (SPC-4, 4.5.2.4.4), in 65536ths, where it `progresses`.
+  uint16_t progress = 0;
+  bool progresses = false;
   bool good() const { return status == kStatusGood; }
 };
 
 constexpr Outcome kGood{};
-constexpr Outcome kBusy{kStatusBusy, {}, 0, false};
-constexpr Outcome kReservationConflict{kStatusReservationConflict, {}, 0, false};
+constexpr Outcome kBusy{.status = kStatusBusy};
+constexpr Outcome kReservationConflict{.status = kStatusReservationConflict};
 constexpr Outcome check(uint8_t key, uint8_t asc, uint8_t ascq) {
-  return {kStatusCheckCondition, {key, asc, ascq}, 0, false};
+  return {.status = kStatusCheckCondition, .sense = {key, asc, ascq}};
 }
 
 // SPC-4, annex F.2 names the additional sense codes.
@@ -74,18 +77,31 @@ inline std::array<uint8_t, kFixedSenseBytes> fixedSense(const Sense& sense) {
 
 inline std::array<uint8_t, kFixedSenseBytes> fixedSense(const Outcome& outcome) {
   std::array<uint8_t, kFixedSenseBytes> out = fixedSense(outcome.sense);
-  if (!outcome.informs) return out;
-  out[0] |= 0x80;  // VALID
-  for (int i = 0; i < 4; ++i) out[static_cast<size_t>(3 + i)] = static_cast<uint8_t>(outcome.information >> (24 - 8 * i));
+  if (outcome.informs) {
+    out[0] |= 0x80;  // VALID
+    for (int i = 0; i < 4; ++i) out[static_cast<size_t>(3 + i)] = static_cast<uint8_t>(outcome.information >> (24 - 8 * i));
+  }
+  if (outcome.progresses) {
+    out[15] = 0x80;  // SKSV
+    out[16] = static_cast<uint8_t>(outcome.progress >> 8);
+    out[17] = static_cast<uint8_t>(outcome.progress);
+  }
   return out;
 }
 
-/// Descriptor format (SPC-4, 4.5.2), with an information descriptor (4.5.2.2) where there is something to tell.
+/// Descriptor format (SPC-4, 4.5.2), with descriptors of what there is to tell: information (4.5.2.2), sense key specific (4.5.2.4).
 inline std::vector<uint8_t> descriptorSense(const Outcome& outcome) {
   const Sense& sense = outcome.sense;
-  if (!outcome.informs) return {0x72, sense.key, sense.asc, sense.ascq, 0, 0, 0, 0};
-  std::vector<uint8_t> out{0x72, sense.key, sense.asc, sense.ascq, 0, 0, 0, 12, 0x00, 0x0a, 0x80 /* VALID */, 0, 0, 0, 0, 0};
-  for (int i = 0; i < 4; ++i) out.push_back(static_cast<uint8_t>(outcome.information >> (24 - 8 * i)));
+  std::vector<uint8_t> out{0x72, sense.key, sense.asc, sense.ascq, 0, 0, 0, 0};
+  if (outcome.informs) {
+    out.insert(out.end(), {0x00, 0x0a, 0x80 /* VALID */, 0, 0, 0, 0, 0});
+    for (int i = 0; i < 4; ++i) out.push_back(static_cast<uint8_t>(outcome.information >> (24 - 8 * i)));
+  }
+  if (outcome.progresses) {
+    const auto high = static_cast<uint8_t>(outcome.progress >> 8), low = static_cast<uint8_t>(outcome.progress);
+    out.insert(out.end(), {0x02, 0x06, 0, 0, 0x80 /* SKSV */, high, low, 0});
+  }
+  out[7] = static_cast<uint8_t>(out.size() - 8);
   return out;
 }
 

@@ -138,8 +138,8 @@ struct VolumeView {
   bool writeCache = true;        // WCE; without it every write is followed by fdatasync
   bool descriptorSense = false;  // D_SENSE
   VolumeAccess access;
-  /// Why the medium cannot be used, where it cannot.
-  std::optional<Sense> notReady;
+  /// What commands get that need the medium, where it cannot be used.
+  std::optional<Outcome> notReady;
   bool frozen = false;   // by the control plane
   bool locked = false;   // by a COMPARE AND WRITE of some thread
   bool stopped = false;  // either: the plain path asks once
