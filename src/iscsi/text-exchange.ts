@@ -27,6 +27,12 @@ export type TextStep =
 
 const EMPTY = new Uint8Array(0);
 
+/**
+ * A request of which nothing comes but these is a failed negotiation (RFC 7143, 7.13), and is rejected as one: libiscsi breaks a
+ * session off in which it is told "NotUnderstood", and goes on after a Reject.
+ */
+const REFUSALS: readonly string[] = ["NotUnderstood", "Reject"];
+
 /** Never throws for what a peer sent. */
 export function textStep(state: TextState, request: TextRequest, data: Uint8Array, context: TextContext): TextStep {
   const rejected = (reject: RejectReason, reason: string): TextStep => ({ state: IDLE_TEXT, reject, reason });
@@ -44,7 +50,12 @@ export function textStep(state: TextState, request: TextRequest, data: Uint8Arra
   const text = Buffer.concat([partial, data]);
   if (request.continued) return more(request, text);
   try {
-    return send(request, encodeText(answerPairs(decodeText(text), context)), context);
+    const asked = decodeText(text);
+    const answers = answerPairs(asked, context);
+    if (asked.length > 0 && asked.every(([name]) => answers.some(([key, value]) => key === name && REFUSALS.includes(value)))) {
+      return rejected(REJECT_REASON.protocolError, `nothing of a text request can be answered: ${asked.map(([name]) => name).join(", ")}`);
+    }
+    return send(request, encodeText(answers), context);
   } catch (error) {
     if (error instanceof TextError) return rejected(REJECT_REASON.protocolError, error.message);
     throw error;

@@ -11,15 +11,21 @@ export const COPY_LIMITS = {
   targets: 16,
   segments: 64,
   listBytes: 8192,
-  segmentBytes: 0x1000_0000,
+  segmentBytes: 0x200_0000,
   concurrent: 32,
 } as const;
 
-/** Identification descriptor target descriptor (SPC-4, 6.3.6.2); block to block segment descriptor (6.3.7.4). */
-export const DESCRIPTOR = { target: 0xe4, blockToBlock: 0x02 } as const;
+/** Identification descriptor target descriptor (SPC-4, 6.3.6.2); block to block segment descriptors (6.3.7), by blocks and by octets. */
+export const DESCRIPTOR = { target: 0xe4, blockToBlock: 0x02, blockToBlockWithOffsets: 0x0a } as const;
+/** In the order of their codes, as they are told. */
+const DESCRIPTORS: readonly number[] = [DESCRIPTOR.blockToBlock, DESCRIPTOR.blockToBlockWithOffsets, DESCRIPTOR.target];
 const HEADER_OCTETS = 16;
 const TARGET_OCTETS = 32;
-const SEGMENT_OCTETS = 28;
+/** With the four octets that every segment descriptor begins with. */
+const SEGMENT_OCTETS: ReadonlyMap<number, number> = new Map([
+  [DESCRIPTOR.blockToBlock, 28],
+  [DESCRIPTOR.blockToBlockWithOffsets, 32],
+]);
 
 /** SPC-4, annex F.2. */
 const illegal = (asc: number, ascq: number): Sense => ({ key: SENSE_KEY.illegalRequest, asc, ascq });
@@ -27,6 +33,8 @@ const TOO_MANY_TARGETS = illegal(0x26, 0x06);
 const UNSUPPORTED_TARGET = illegal(0x26, 0x07);
 const TOO_MANY_SEGMENTS = illegal(0x26, 0x08);
 const UNSUPPORTED_SEGMENT = illegal(0x26, 0x09);
+/** INVALID FIELD IN PARAMETER LIST, without saying in which octet. */
+const SEGMENT_TOO_LONG = illegal(0x26, 0x00);
 const UNREACHABLE: Sense = { ...COPY_ABORTED, asc: 0x08, ascq: 0x04 };
 
 /** SPC-4, table 105: LIST ID USAGE 11b, nobody will ask for the results. */
@@ -93,52 +101,55 @@ function designatorsOf({ naa, serial }: LogicalUnit): readonly { readonly type: 
 }
 
 /*
- * SPC-4, 6.3.7.4
+ * SPC-4, 6.3.7, block device to block device, 02h, and the same with offsets, 0Ah
  *
- *     0  0x02     1  DC (bit 1), CAT (bit 0)     2  length, 24 (2)     4  source (2)     6  destination (2)
- *     8  reserved (2)     10  blocks (2)     12  source LBA (8)     20  destination LBA (8)
+ *     0  type     1  DC (bit 1, only 02h), CAT (bit 0)     2  length of what follows (2)     4  source (2)     6  destination (2)
+ *     8  02h: reserved (2), blocks (2); 0Ah: octets (4)    12  source LBA (8)     20  destination LBA (8)
+ *    28  0Ah: offsets in these blocks, of the source (2) and of the destination (2)
  */
 function readSegments(list: Uint8Array, units: readonly (LogicalUnit | undefined)[]): Answer | { readonly list: readonly CopySegment[] } {
   const found: CopySegment[] = [];
   const reader = new ByteReader(list);
   while (reader.remaining > 0) {
-    if (list[reader.offset] !== DESCRIPTOR.blockToBlock) return checkCondition(UNSUPPORTED_SEGMENT);
-    if (reader.remaining < SEGMENT_OCTETS) return checkCondition(PARAMETER_LIST_LENGTH_ERROR);
+    const octets = SEGMENT_OCTETS.get(list[reader.offset] ?? 0);
+    if (octets === undefined) return checkCondition(UNSUPPORTED_SEGMENT);
+    if (reader.remaining < octets) return checkCondition(PARAMETER_LIST_LENGTH_ERROR);
     if (found.length === COPY_LIMITS.segments) return checkCondition(TOO_MANY_SEGMENTS);
-    const segment = readSegment(reader, units);
-    if (segment === undefined) return checkCondition(UNREACHABLE);
-    if (segment === "out of range") return checkCondition(COPY_ABORTED);
+    const segment = readSegment(new ByteReader(reader.bytes(octets)), units);
+    if ("status" in segment) return segment;
     found.push(segment);
   }
   return { list: found };
 }
 
-function readSegment(reader: ByteReader, units: readonly (LogicalUnit | undefined)[]): CopySegment | "out of range" | undefined {
-  reader.skip(1);
+function readSegment(reader: ByteReader, units: readonly (LogicalUnit | undefined)[]): Answer | CopySegment {
+  const type = reader.u8();
   const countsDestination = (reader.u8() & 0x02) !== 0;
   reader.skip(2);
   const source = units[reader.u16()];
   const destination = units[reader.u16()];
-  reader.skip(2);
-  const blocks = reader.u16();
+  const count = reader.u32();
   const sourceLba = reader.u64();
   const lba = reader.u64();
-  if (source === undefined || destination === undefined) return undefined;
-  const length = blocks * (countsDestination ? destination : source).config.blockSize;
-  if (!fits(source, sourceLba, length) || !fits(destination, lba, length)) return "out of range";
-  return {
-    source: Buffer.from(source.naa).toString("hex"),
-    destination: Buffer.from(destination.naa).toString("hex"),
-    sourceOffset: Number(sourceLba) * source.config.blockSize,
-    offset: Number(lba) * destination.config.blockSize,
-    length,
-  };
+  if (source === undefined || destination === undefined) return checkCondition(UNREACHABLE);
+  const offsets = type === DESCRIPTOR.blockToBlockWithOffsets;
+  const length = offsets ? count : (count & 0xffff) * (countsDestination ? destination : source).config.blockSize;
+  const from = placeOf(source, sourceLba, offsets ? reader.u16() : 0, length);
+  const to = placeOf(destination, lba, offsets ? reader.u16() : 0, length);
+  // What is counted in blocks is whole blocks of both.
+  const whole = offsets || [source, destination].every(({ config }) => length % config.blockSize === 0);
+  if (from === undefined || to === undefined || !whole) return checkCondition(COPY_ABORTED);
+  if (length > COPY_LIMITS.segmentBytes) return checkCondition(SEGMENT_TOO_LONG);
+  return { source: nameOf(source), destination: nameOf(destination), sourceOffset: from, offset: to, length };
 }
 
-/** In whole blocks, within the medium. */
-function fits(unit: LogicalUnit, lba: bigint, length: number): boolean {
-  const { blockSize } = unit.config;
-  return length % blockSize === 0 && lba + BigInt(length / blockSize) <= BigInt(blocksOf(unit));
+const nameOf = ({ naa }: LogicalUnit): string => Buffer.from(naa).toString("hex");
+
+/** Where that is, in octets; undefined unless it is within the medium. */
+function placeOf(unit: LogicalUnit, lba: bigint, offset: number, length: number): number | undefined {
+  const blockSize = BigInt(unit.config.blockSize);
+  const at = lba * blockSize + BigInt(offset);
+  return at + BigInt(length) <= BigInt(blocksOf(unit)) * blockSize ? Number(at) : undefined;
 }
 
 /*
@@ -174,9 +185,8 @@ export function receiveCopyResults({ cdb }: Command, _unit: LogicalUnit, { state
  *    36  copies at once        37  granularities, as powers of two (3)  43  descriptor types, and how many
  */
 function operatingParameters(): Uint8Array {
-  const types = [DESCRIPTOR.blockToBlock, DESCRIPTOR.target];
-  return new ByteWriter(46)
-    .u32(40 + types.length)
+  return new ByteWriter(47)
+    .u32(40 + DESCRIPTORS.length)
     .u8(0)
     .zeros(3)
     .u16(COPY_LIMITS.targets)
@@ -189,8 +199,8 @@ function operatingParameters(): Uint8Array {
     .u8(COPY_LIMITS.concurrent)
     .u8(9)
     .zeros(5)
-    .u8(types.length)
-    .bytes(Uint8Array.from(types))
+    .u8(DESCRIPTORS.length)
+    .bytes(Uint8Array.from(DESCRIPTORS))
     .finish();
 }
 
@@ -210,7 +220,7 @@ export function thirdPartyCopyPage(): Uint8Array {
   const commands = Uint8Array.of(0x83, 1, 0x00, 0x84, 2, 0x00, 0x03);
   add(0x0001, Uint8Array.of(commands.length, ...commands));
   add(0x0004, new ByteWriter(28).zeros(4).u16(COPY_LIMITS.targets).u16(COPY_LIMITS.segments).u32(COPY_LIMITS.listBytes).zeros(16).finish());
-  add(0x0008, Uint8Array.of(2, DESCRIPTOR.blockToBlock, DESCRIPTOR.target));
+  add(0x0008, Uint8Array.of(DESCRIPTORS.length, ...DESCRIPTORS));
   add(0x000c, Uint8Array.of(0, 0));
   const { concurrent, segmentBytes } = COPY_LIMITS;
   add(0x8001, new ByteWriter(32).u32(concurrent).u32(concurrent).u32(segmentBytes).u8(9).zeros(19).finish());

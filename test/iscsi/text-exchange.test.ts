@@ -92,7 +92,7 @@ describe("text requests", () => {
       ["X-a", "1"],
       ["InitiatorAlias", "u"],
       ["SendTargets", "Alle"],
-    ]);
+    ]); // an alias asks for no answer
     expect(textStep(IDLE_TEXT, request(), pairs, within(NORMAL))).toMatchObject({
       data: encodeText([
         ["MaxBurstLength", "Reject"],
@@ -106,6 +106,8 @@ describe("text requests", () => {
     ["an unknown transfer tag", { transferTag: 77 }, new Uint8Array(0), REJECT_REASON.protocolError],
     ["a request both final and continued", { continued: true }, new Uint8Array(0), REJECT_REASON.invalidPduField],
     ["malformed text", {}, Uint8Array.of(1, 2), REJECT_REASON.protocolError],
+    ["a value of SendTargets that names nothing", {}, encodeText([["SendTargets", "Alle"]]), REJECT_REASON.protocolError],
+    ["a key that nobody knows", {}, encodeText([["SendTargetsPlease", "All"]]), REJECT_REASON.protocolError],
     ["too much text", {}, new Uint8Array(MAX_TEXT_LENGTH + 1), REJECT_REASON.protocolError],
   ])("rejects %s, and the session goes on", (_what, changes, data, reject) => {
     const step = textStep(IDLE_TEXT, request(changes), data, within(DISCOVERY));

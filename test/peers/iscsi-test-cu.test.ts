@@ -25,6 +25,16 @@ const FAULTY: ReadonlyMap<string, string> = new Map([
     "test_async_lu_reset_simple.c:157 asserts what only the reset's callback sets, before anything has been sent; then it frees its context twice",
   ],
 ]);
+/**
+ * A newer suite than Debian's may stand in its place (iscsi-test-cu of libiscsi's own repository, first in PATH). It has one more test
+ * that none can pass.
+ */
+const FAULTY_IN_NEWER: ReadonlyMap<string, string> = new Map([
+  [
+    "ALL.iSCSITMF.AbortTaskSimpleAsync",
+    "test_async_abort_simple.c:132 wants the WRITE to be still in the queue of a library that sends what it can at once",
+  ],
+]);
 /** And where a physical block has several logical ones: a block that is asked for is the first that is answered for (SBC-3, 5.6.2). */
 const FAULTY_WITH_SMALL_BLOCKS: ReadonlyMap<string, string> = new Map([
   [
@@ -34,6 +44,7 @@ const FAULTY_WITH_SMALL_BLOCKS: ReadonlyMap<string, string> = new Map([
 ]);
 /** What the tool skips by its own words, and why no honest target of this kind could have it run. Anything else that it skips is a failure. */
 const HONEST_SKIPS: readonly { readonly words: RegExp; readonly except: string; readonly reason: string }[] = [
+  { words: /requires an iSCSI session with CHAP_A=5/, except: "chap", reason: "runs on the disk behind CHAP" },
   { words: /not removable/, except: "removable", reason: "runs on the removable disk" },
   { words: /not write-protected/, except: "read-only", reason: "runs on the read-only disk" },
   { words: /LUN too small/, except: "large", reason: "runs on the disk that one WRITE SAME cannot fill" },
@@ -53,6 +64,8 @@ function testsToRun(): readonly string[] {
   return names.filter((name) => /^ALL\.\w+\./.test(name));
 }
 
+const NEWER = testsToRun().includes("ALL.iSCSICHAP.Simple");
+
 interface Outcome {
   readonly verdict: "pass" | "fail" | "skip";
   /** The tool's own words. */
@@ -70,7 +83,8 @@ function outcomeOf(code: number, output: string): Outcome {
   return skipped === undefined ? { verdict: "pass", why: "" } : { verdict: "skip", why: skipped.trim() };
 }
 
-const SECRETS: ChapSecrets = { user: "librarian", secret: "hexagonal-gallery" };
+/** A name that could be taken for a number is a name all the same. */
+const SECRETS: ChapSecrets = { user: "0x1b1ar1an", secret: "hexagonal-gallery" };
 const KINDS: readonly TargetDisk[] = [
   { machine: "thin", config: disk() },
   { machine: "large-blocks", config: disk({ blockSize: 4096 }) },
@@ -95,7 +109,8 @@ afterAll(async () => {
 
 async function runTest(machine: string, name: string): Promise<Outcome> {
   const small = KINDS.find((kind) => kind.machine === machine)?.config.blockSize === 512;
-  const faulty = FAULTY.get(name) ?? (small ? FAULTY_WITH_SMALL_BLOCKS.get(name) : undefined);
+  const faulty =
+    FAULTY.get(name) ?? (small ? FAULTY_WITH_SMALL_BLOCKS.get(name) : undefined) ?? (NEWER ? FAULTY_IN_NEWER.get(name) : undefined);
   const outcome: Outcome = faulty === undefined ? honest(machine, await runTool(machine, name)) : { verdict: "skip", why: faulty };
   results.push(`${outcome.verdict}  ${machine}  ${name}  ${outcome.verdict === "skip" ? outcome.why : ""}`.trimEnd());
   return outcome;
