@@ -52,7 +52,13 @@ export class IscsiServer {
     this.#portals = new Portals(parts.dataPlane);
     this.#sessions = new SessionTable((connection, detail) => this.#end(connection, detail));
     const { dataPlane, reservations, sanitized } = parts;
-    this.#units = new Units({ dataPlane, store: reservations, sanitized, viewers: (volume) => this.#viewers(volume) });
+    this.#units = new Units({
+      dataPlane,
+      store: reservations,
+      sanitized,
+      viewers: (volume) => this.#viewers(volume),
+      provisioned: (volume) => parts.volumes.provisioned(volume),
+    });
   }
 
   /** Opens the portals; throws what the data plane throws. Returns them with the ports that they got. */

@@ -37,6 +37,8 @@ export interface ServedVolume extends ServedUnit {
 export interface ServedVolumes {
   get(name: VolumeName): ServedVolume | undefined;
   byId(id: VolumeId): ServedVolume | undefined;
+  /** What its file takes, and what its file system has left; undefined for what is no file. */
+  provisioned(id: VolumeId): { readonly usedBytes: number; readonly freeBytes: number } | undefined;
 }
 
 /** A session that sees a unit. */
@@ -50,6 +52,7 @@ export interface UnitsParts {
   readonly store: ReservationStore;
   readonly sanitized: SanitizeStore;
   readonly viewers: (volume: VolumeId) => Iterable<Viewer>;
+  readonly provisioned: ServedVolumes["provisioned"];
 }
 
 /**
@@ -62,17 +65,19 @@ export class Units {
   readonly #store: ReservationStore;
   readonly #sanitizes: SanitizeStore;
   readonly #viewers: UnitsParts["viewers"];
+  readonly #provisioned: UnitsParts["provisioned"];
   readonly #modes = new Map<VolumeId, ModeParameters>();
   readonly #media = new Map<VolumeId, MediumState>();
   readonly #copies = new Map<VolumeId, readonly CopyResult[]>();
   /** By the disk's NAA identifier: it outlives its being closed and opened. */
   readonly #reservations: Map<string, Reservations>;
 
-  constructor({ dataPlane, store, sanitized, viewers }: UnitsParts) {
+  constructor({ dataPlane, store, sanitized, viewers, provisioned }: UnitsParts) {
     this.#plane = dataPlane;
     this.#sanitizes = sanitized;
     this.#store = store;
     this.#viewers = viewers;
+    this.#provisioned = provisioned;
     this.#reservations = new Map(store.load());
   }
 
@@ -136,7 +141,8 @@ export class Units {
     const counted = this.#plane.counters().volumes.find(({ volume }) => volume === unit?.id);
     if (counted === undefined) return NOTHING_COUNTED;
     const { readBytes, writeBytes, errors, readErrors } = counted;
-    return { readBytes, writeBytes, readErrors, writeErrors: errors - readErrors };
+    const room = this.#provisioned(counted.volume);
+    return { readBytes, writeBytes, readErrors, writeErrors: errors - readErrors, ...(room && { room }) };
   }
 
   #stateOf(unit: ServedUnit): UnitState {

@@ -1,4 +1,4 @@
-import { statfsSync } from "node:fs";
+import { statfsSync, statSync } from "node:fs";
 import type { VolumeName } from "../machine/identifiers.ts";
 import type { Emit } from "../state/events.ts";
 
@@ -47,4 +47,17 @@ function freeBytes(path: string): number {
     // It is gone, which others tell of.
     return Number.POSITIVE_INFINITY;
   }
+}
+
+/** What a file takes, and what its file system has left. Octets. */
+export interface FileRoom {
+  readonly usedBytes: number;
+  readonly freeBytes: number;
+}
+
+/** Undefined where it is gone, or no file. */
+export function roomOfFile(path: string | undefined): FileRoom | undefined {
+  const stats = path === undefined ? undefined : statSync(path, { throwIfNoEntry: false });
+  // `st_blocks` counts sectors of 512 octets everywhere.
+  return path !== undefined && stats?.isFile() === true ? { usedBytes: stats.blocks * 512, freeBytes: freeBytes(path) } : undefined;
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { existsSync, statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { VolumeConfig } from "../machine/config.ts";
 import type { MachineName, VolumeName } from "../machine/identifiers.ts";
@@ -12,6 +12,7 @@ import { Clones } from "./clones.ts";
 import { createSparse, fileBytes } from "./copy.ts";
 import { explained, VolumeError } from "./error.ts";
 import { writeJson } from "./files.ts";
+import { type FileRoom, roomOfFile } from "./full.ts";
 import { identity } from "./identity.ts";
 import { DISK_FILE, diskPath, parseOrigin, VOLUME_FILE, type VolumeRecord, volumeFolder } from "./layout.ts";
 import { Library } from "./library.ts";
@@ -250,13 +251,13 @@ export class VolumeStore implements Serving {
     this.#plane.raiseUnitAttention(open.id, ...CAPACITY_DATA_HAS_CHANGED);
   }
 
-  /** How large an open volume is, and what its file takes of the pool, for a scrape: one stat. */
+  /** How large an open volume is, and what its file takes of the pool, for a scrape. */
   room(id: VolumeId): { readonly sizeBytes: number; readonly usedBytes: number } {
-    const open = this.#byId.get(id);
-    const stats = open && statSync(open.path, { throwIfNoEntry: false });
-    // `st_blocks` counts sectors of 512 octets everywhere.
-    return { sizeBytes: open?.sizeBytes ?? 0, usedBytes: stats?.isFile() === true ? stats.blocks * 512 : 0 };
+    return { sizeBytes: this.#byId.get(id)?.sizeBytes ?? 0, usedBytes: this.provisioned(id)?.usedBytes ?? 0 };
   }
+
+  /** What the file of an open volume takes, and what its file system has left; undefined for a block device. */
+  readonly provisioned = (id: VolumeId): FileRoom | undefined => roomOfFile(this.#byId.get(id)?.path);
 
   /** The pool is fuller than it should be: who has a thin disk is told. */
   warnOfThreshold(): void {

@@ -40,6 +40,7 @@ class Bench {
       volumes: {
         get: (name) => this.volumes.get(name),
         byId: (id) => [...this.volumes.values()].find((volume) => volume.id === id),
+        provisioned: () => undefined,
       },
       reservations: new ReservationStore(new DatabaseSync(":memory:")),
       sanitized: new SanitizeStore(new DatabaseSync(":memory:")),

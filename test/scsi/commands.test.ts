@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { execute } from "../../src/scsi/commands.ts";
-import type { UnitCounters } from "../../src/scsi/log.ts";
+import { NOTHING_COUNTED, type UnitCounters } from "../../src/scsi/log.ts";
 import { fixedSense, invalidField } from "../../src/scsi/sense.ts";
 import { initialState } from "../../src/scsi/unit-state.ts";
 import { CONTEXT, dataOf, run, senseOf, UNIT, unitWith } from "./support.ts";
@@ -133,7 +133,16 @@ describe("small commands", () => {
   });
 
   it("lists the log pages and subpages", () => {
-    expect(Buffer.from(dataOf("4d 00 00 ff 00 00 00 00 ff")).toString("hex")).toBe("40ff0008000000ff02000300");
+    expect(Buffer.from(dataOf("4d 00 00 ff 00 00 00 00 ff")).toString("hex")).toBe("40ff000a000000ff020003000c00");
+    expect(Buffer.from(dataOf("4d 00 00 00 00 00 00 00 ff", { unit: unitWith({ thin: false }) })).toString("hex")).toBe("00000003000203");
+  });
+
+  it("tells in a log page what a thin disk takes of the pool, and what the pool has left", () => {
+    const counters = (): UnitCounters => ({ ...NOTHING_COUNTED, room: { usedBytes: 4096, freeBytes: 2 ** 45 } });
+    const page = (cdb: string): string => Buffer.from(dataOf(cdb, { counters })).toString("hex");
+    expect(page("4d 00 4c 00 00 00 00 00 ff")).toBe("0c000018 00010308ffffffff02000000 000203080000000801000000".replaceAll(" ", ""));
+    expect(senseOf(run("4d 00 4c 00 00 00 00 00 ff", { unit: unitWith({ thin: false }) }))).toBe("5/24/00 cdb 2.5");
+    expect(Buffer.from(dataOf("4d 00 4c 00 00 00 00 00 ff")).toString("hex")).toBe("0c000000");
   });
 
   it("tells in log pages what was read and written, and what could not be", () => {
