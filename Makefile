@@ -96,12 +96,12 @@ bench-storm: build ## A boot storm: forty clones of one disk read at once, besid
 	@node test/bench/storm.ts $(BENCH)
 
 .PHONY: bench-tftp
-bench-tftp: build ## TFTP beside atftpd and dnsmasq: lock step, windows, lost blocks, forty at once
+bench-tftp: build ## TFTP beside atftpd, tftpd-hpa and dnsmasq: lock step, windows, lost blocks, forty at once
 	@test/setup/packages.sh build test
 	@node test/bench/tftp.ts $(BENCH)
 
 .PHONY: bench-http
-bench-http: build ## HTTP: a cached gigabyte, and forty downloads at once
+bench-http: build ## HTTP beside nginx: a cached gigabyte, and forty downloads at once
 	@test/setup/packages.sh build test
 	@node test/bench/http.ts $(BENCH)
 

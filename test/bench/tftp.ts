@@ -1,18 +1,21 @@
 /**
- * TFTP beside atftpd and dnsmasq, in one run over loopback: a file of 100 MiB in lock step and in windows, on a wire that
- * loses blocks, and to forty clients at once. Every octet is compared. Needs root. Usage: node test/bench/tftp.ts [--help] [--quick]
- * Writes test/bench/results/<host>/tftp.json and tftp.txt. Exit code: 0 reached, 1 failed or not reached, 2 usage.
+ * TFTP beside atftpd, tftpd-hpa and dnsmasq, in one interleaved run over loopback: a file of 100 MiB in lock step and in windows, on a
+ * wire that loses blocks, and to forty clients at once. Every octet is compared. Needs root. Usage: node test/bench/tftp.ts [--help]
+ * [--quick] [--only TEXT]
+ * Writes test/bench/results/<host>/tftp.json, .txt, .svg and .md. Exit code: 0 reached, 1 failed or not reached, 2 usage.
  */
 import { randomBytes } from "node:crypto";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { run, runOrThrow } from "../harness/process.ts";
 import { Resources } from "../harness/resources.ts";
+import { type Goal, writeFigures } from "./file-figures.ts";
 import { type FileServer, type FileServerName, startFileServer, TFTP_PORT } from "./file-servers.ts";
-import { describeHost, hostLine, hostName } from "./host.ts";
+import type { BarChart } from "./plot.ts";
 import { cpuSeconds } from "./processes.ts";
+import { Progress } from "./progress.ts";
 import { compact } from "./statistics.ts";
 import { renderTable } from "./table.ts";
 
@@ -21,10 +24,12 @@ const GIB = 1024 ** 3;
 const CLIENT = join(import.meta.dirname, "..", "..", "build", "bench", "tftp-client");
 /** A peer that is slower than this on a lossy wire is told by how far it came. */
 const TIMEOUT_SECONDS = 60;
+const SIZES = { large: 100 * MIB, small: 10 * MIB } as const;
+const MACHINES = 40;
 
 interface Case {
   readonly title: string;
-  readonly file: "large" | "small";
+  readonly file: keyof typeof SIZES;
   readonly words: readonly string[];
   readonly servers: readonly FileServerName[];
   /** Median of so many runs, servers in turn. */
@@ -37,35 +42,40 @@ interface Result {
   readonly bytesPerSecond: number;
   /** DATA packets for each that is needed. */
   readonly packets: number;
+  /** NaN where it cannot be told. */
   readonly cpuPerGib: number;
   readonly isIntact: boolean;
 }
 
-const ALL = ["rackboot", "atftpd", "dnsmasq"] as const;
+const ALL = ["rackboot", "atftpd", "tftpd-hpa", "dnsmasq"] as const;
 const WINDOWED = ["rackboot", "atftpd"] as const;
+/** Has a process for each transfer, and does not wait for them: what they took is nowhere. */
+const UNCOUNTED: ReadonlySet<FileServerName> = new Set(["tftpd-hpa"]);
+const WINDOWS = [8, 16, 64] as const;
+const LOCK_STEP = "lock step";
+const LOST = "windowsize 8, 1 % lost";
+const MANY = `${MACHINES} at once, windowsize 8 where known`;
+const MANY_LOCK_STEP = `${MACHINES} at once, lock step`;
+const OURS_ON_BAD_WIRES: Readonly<Record<string, readonly string[]>> = {
+  "windowsize 8, 5 % lost": [],
+  "the same, every block behind a hole answered": ["--answers", "always"],
+  "the same, ACKs lost, too": ["--answers", "always", "--ack-loss", "5"],
+};
 
 function casesOf(repeats: number): readonly Case[] {
   const windows = (windowsize: number, ...words: string[]): string[] => ["--windowsize", String(windowsize), ...words];
+  const large = { file: "large", repeats } as const;
+  const small = { file: "small", servers: ALL, repeats } as const;
   return [
-    { title: "lock step", file: "large", words: [], servers: ALL, repeats },
-    ...[8, 16, 64].map((size): Case => ({ title: `windowsize ${size}`, file: "large", words: windows(size), servers: WINDOWED, repeats })),
-    { title: "windowsize 8, 1 % lost", file: "large", words: windows(8, "--loss", "1"), servers: WINDOWED, repeats: 1 },
-    { title: "windowsize 8, 5 % lost", file: "large", words: windows(8, "--loss", "5"), servers: ["rackboot"], repeats: 1 },
-    {
-      title: "the same, every block behind a hole answered",
-      file: "large",
-      words: windows(8, "--loss", "5", "--answers", "always"),
-      servers: ["rackboot"],
-      repeats: 1,
-    },
-    { title: "5 % lost both ways", file: "large", words: windows(8, "--loss", "5", "--ack-loss", "5"), servers: ["rackboot"], repeats: 1 },
-    {
-      title: "40 at once, windowsize 8",
-      file: "small",
-      words: windows(8, "--sessions", "40"),
-      servers: ["rackboot", "dnsmasq"],
-      repeats: 1,
-    },
+    { title: LOCK_STEP, words: [], servers: ALL, ...large },
+    ...WINDOWS.map((size): Case => ({ title: `windowsize ${size}`, words: windows(size), servers: WINDOWED, ...large })),
+    // A slow peer takes its minute.
+    { title: LOST, words: windows(8, "--loss", "1"), servers: WINDOWED, file: "large", repeats: 1 },
+    ...Object.entries(OURS_ON_BAD_WIRES).map(([title, words]): Case => {
+      return { title, words: windows(8, "--loss", "5", ...words), servers: ["rackboot"], file: "large", repeats: Math.min(repeats, 2) };
+    }),
+    { title: MANY_LOCK_STEP, words: ["--sessions", String(MACHINES)], ...small },
+    { title: MANY, words: windows(8, "--sessions", String(MACHINES)), ...small },
   ];
 }
 
@@ -79,68 +89,129 @@ interface ClientReport {
   readonly dataPackets: number;
 }
 
-async function measure(server: FileServer, one: Case, root: string, sizeBytes: number): Promise<Result> {
+/** `seed` decides which packets are lost. */
+async function measure(server: FileServer, one: Case, root: string, seed: number): Promise<Result> {
   const cpuBefore = cpuSeconds(server.pid);
-  const words = [server.address, String(TFTP_PORT), one.file, join(root, one.file), "--timeout", String(TIMEOUT_SECONDS), ...one.words];
+  const times = ["--timeout", String(TIMEOUT_SECONDS), "--seed", String(seed)];
+  const words = [server.address, String(TFTP_PORT), one.file, join(root, one.file), ...times, ...one.words];
   const { stdout, stderr } = await run([CLIENT, ...words], { timeoutMs: (TIMEOUT_SECONDS + 30) * 1000 });
   if (stdout === "") throw new Error(`the client failed: ${stderr}`);
   const report = JSON.parse(stdout) as ClientReport;
   const isIntact = report.finished === report.sessions && report.wrong === 0;
   // Of a transfer that did not end, what came.
-  const bytes = isIntact
-    ? report.bytes
-    : Math.min((report.dataPackets / report.blocks) * sizeBytes * report.sessions, sizeBytes * report.sessions);
+  const bytes = isIntact ? report.bytes : Math.min(report.dataPackets / report.blocks, 1) * SIZES[one.file] * report.sessions;
   return {
     title: one.title,
     server: server.name,
     bytesPerSecond: bytes / report.seconds,
     packets: report.dataPackets / report.blocks,
-    cpuPerGib: (cpuSeconds(server.pid) - cpuBefore) / (bytes / GIB),
+    cpuPerGib: UNCOUNTED.has(server.name) ? Number.NaN : (cpuSeconds(server.pid) - cpuBefore) / (bytes / GIB),
     isIntact,
   };
 }
 
+/** The run with the median rate; the worst of the packets, since a promise is for every transfer. */
 function median(results: readonly Result[]): Result {
   const sorted = [...results].sort((left, right) => left.bytesPerSecond - right.bytesPerSecond);
   const middle = sorted[Math.floor(sorted.length / 2)];
   if (middle === undefined) throw new RangeError("nothing was measured");
-  return { ...middle, isIntact: results.every(({ isIntact }) => isIntact) };
+  return { ...middle, packets: Math.max(...results.map(({ packets }) => packets)), isIntact: results.every(({ isIntact }) => isIntact) };
 }
 
-type Goal = readonly [text: string, isReached: boolean];
+class Results {
+  readonly all: Result[] = [];
 
-function goalsOf(results: readonly Result[]): readonly Goal[] {
-  const of = (title: string, server: FileServerName): Result => {
-    const found = results.find((each) => each.title === title && each.server === server);
-    if (found === undefined) throw new RangeError(`${server}, ${title} was not measured`);
-    return found;
-  };
-  const times = (title: string, peer: FileServerName, least: number): Goal => {
-    const factor = of(title, "rackboot").bytesPerSecond / of(title, peer).bytesPerSecond;
-    return [`${title}: ${factor.toFixed(2)} x ${peer}, at least ${least} x`, factor >= least];
-  };
-  const packets = (title: string): Goal => {
-    const { packets: ratio, isIntact } = of(title, "rackboot");
-    return [`${title}: ${isIntact ? "intact" : "NOT intact"}, ${ratio.toFixed(3)} packets a block, at most 1.3`, isIntact && ratio <= 1.3];
-  };
-  const forty = "40 at once, windowsize 8";
-  const [ours, theirs] = [of(forty, "rackboot").cpuPerGib, of(forty, "dnsmasq").cpuPerGib];
-  return [
-    ...ALL.slice(1).map((peer) => times("lock step", peer, 1)),
-    ...[8, 16, 64].map((size) => times(`windowsize ${size}`, "atftpd", 1.2)),
-    times("windowsize 8, 1 % lost", "atftpd", 20),
-    packets("windowsize 8, 5 % lost"),
-    packets("the same, every block behind a hole answered"),
-    times(forty, "dnsmasq", 2),
-    [`${forty}: ${compact(ours)} s of CPU a GiB, less than dnsmasq's ${compact(theirs)}`, ours < theirs],
-  ];
+  of(title: string, server: FileServerName): Result | undefined {
+    return this.all.find((each) => each.title === title && each.server === server);
+  }
+
+  /** Ours beside every peer that was measured. */
+  times(title: string, least: number, peers: readonly FileServerName[] = ALL): readonly Goal[] {
+    const ours = this.of(title, "rackboot");
+    return peers.flatMap((peer): Goal[] => {
+      const theirs = this.of(title, peer);
+      if (peer === "rackboot" || ours === undefined || theirs === undefined) return [];
+      const factor = ours.bytesPerSecond / theirs.bytesPerSecond;
+      return [[`${title}: ${factor.toFixed(2)} x ${peer}, at least ${least} x`, factor >= least]];
+    });
+  }
+
+  fewPackets(title: string): readonly Goal[] {
+    const ours = this.of(title, "rackboot");
+    if (ours === undefined) return [];
+    const { packets, isIntact } = ours;
+    const what = `${isIntact ? "intact" : "NOT intact"}, ${packets.toFixed(3)} packets a block, at most 1.3`;
+    return [[`${title}: ${what}`, isIntact && packets <= 1.3]];
+  }
+
+  lessCpu(title: string, peer: FileServerName): readonly Goal[] {
+    const [ours, theirs] = [this.of(title, "rackboot")?.cpuPerGib, this.of(title, peer)?.cpuPerGib];
+    if (ours === undefined || theirs === undefined) return [];
+    return [[`${title}: ${compact(ours)} s of CPU a GiB, less than ${peer}'s ${compact(theirs)}`, ours < theirs]];
+  }
+
+  goals(): readonly Goal[] {
+    return [
+      ...this.times(LOCK_STEP, 1),
+      ...WINDOWS.flatMap((size) => this.times(`windowsize ${size}`, 1.2)),
+      ...this.times(LOST, 20),
+      ...Object.keys(OURS_ON_BAD_WIRES).flatMap((title) => this.fewPackets(title)),
+      ...this.times(MANY, 2, ["dnsmasq"]),
+      ...this.lessCpu(MANY, "dnsmasq"),
+    ];
+  }
+
+  chart(title: string): readonly BarChart[] {
+    const found = this.all.filter((each) => each.title === title);
+    const bars = found.map(({ server, bytesPerSecond }) => ({ name: server, value: bytesPerSecond / 1e6 }));
+    return bars.length < 2 ? [] : [{ title, unit: "MB/s", bars }];
+  }
+
+  processorChart(title: string): readonly BarChart[] {
+    const found = this.all.filter((each) => each.title === title && !Number.isNaN(each.cpuPerGib));
+    const bars = found.map(({ server, cpuPerGib }) => ({ name: server, value: cpuPerGib }));
+    return bars.length < 2 ? [] : [{ title: `${title}: processor time`, unit: "s a GiB", bars }];
+  }
+
+  /** `lock step 30.1 MB/s (atftpd 26.0, dnsmasq 26.2)`. */
+  words(title: string): string {
+    const rate = (result: Result | undefined): string => compact((result?.bytesPerSecond ?? Number.NaN) / 1e6);
+    const peers = this.all.filter((each) => each.title === title && each.server !== "rackboot");
+    return `${title} ${rate(this.of(title, "rackboot"))} MB/s (${peers.map((peer) => `${peer.server} ${rate(peer)}`).join(", ")})`;
+  }
 }
 
-const HELP = `Usage: node test/bench/tftp.ts [--help] [--quick]
-  --quick   one run of each instead of the median of three`;
+/** Writes and prints it; whether all of it is as it should be. */
+function report(results: Results, cases: readonly Case[], isWhole: boolean): boolean {
+  const rows = results.all.map((each) => [
+    `${each.title}, ${each.server}`,
+    compact(each.bytesPerSecond / 1e6),
+    each.packets.toFixed(3),
+    compact(each.cpuPerGib),
+    each.isIntact ? "yes" : "NO",
+  ]);
+  const compared = cases.filter(({ servers }) => servers.length > 1).map(({ title }) => title);
+  return writeFigures({
+    name: "tftp",
+    heading: `TFTP over loopback, blksize 1468, ${SIZES.large / MIB} MiB (${MACHINES} at once: ${SIZES.small / MIB} MiB each). Blocks are lost at the client, which
+compares every octet. Medians of runs in turn; of packets a block the most.`,
+    table: renderTable(["", "MB/s", "packets a block", "CPU s a GiB", "intact"], rows),
+    goals: results.goals(),
+    summary: `TFTP (\`make bench-tftp\`): ${compared.map((title) => results.words(title)).join("; ")}.`,
+    charts: [...compared.flatMap((title) => results.chart(title)), ...results.processorChart(MANY)],
+    results: results.all,
+    isWhole,
+  });
+}
+
+const HELP = `Usage: node test/bench/tftp.ts [--help] [--quick] [--only TEXT]
+  --quick       one run of each instead of the median of three
+  --only TEXT   the cases whose name begins so; nothing is written then`;
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { help: { type: "boolean" }, quick: { type: "boolean", default: false } } });
+  const { values } = parseArgs({
+    options: { help: { type: "boolean" }, quick: { type: "boolean", default: false }, only: { type: "string", default: "" } },
+  });
   if (values.help === true) return console.log(HELP);
   if (process.getuid?.() !== 0) throw new Error("port 69 takes root; run this as root");
   await runOrThrow(["make", "--no-print-directory", "-C", join(import.meta.dirname, "tftp")], { timeoutMs: 120_000 });
@@ -148,58 +219,28 @@ async function main(): Promise<void> {
   try {
     const root = mkdtempSync(join(tmpdir(), "rackboot-bench-files-"));
     resources.defer(root, () => rmSync(root, { recursive: true, force: true }));
-    const sizes = { large: 100 * MIB, small: 10 * MIB };
-    for (const [name, sizeBytes] of Object.entries(sizes)) writeFileSync(join(root, name), randomBytes(sizeBytes));
-    const servers = new Map<FileServerName, FileServer>();
-    for (const name of ALL) servers.set(name, await startFileServer(resources, name, root));
-    const results: Result[] = [];
-    for (const one of casesOf(values.quick ? 1 : 3)) {
+    for (const [name, sizeBytes] of Object.entries(SIZES)) writeFileSync(join(root, name), randomBytes(sizeBytes));
+    const servers: FileServer[] = [];
+    for (const name of ALL) servers.push(await startFileServer(resources, name, root));
+    const cases = casesOf(values.quick ? 1 : 3).filter(({ title }) => title.startsWith(values.only));
+    const progress = new Progress(cases.reduce((sum, one) => sum + one.repeats * one.servers.length, 0));
+    const results = new Results();
+    for (const one of cases) {
+      progress.begin(one.title);
       const runs = new Map<FileServerName, Result[]>();
-      for (let repeat = 0; repeat < one.repeats; repeat++) {
-        for (const name of one.servers) {
-          const server = servers.get(name);
-          if (server === undefined) continue;
-          runs.set(name, [...(runs.get(name) ?? []), await measure(server, one, root, sizes[one.file])]);
+      for (let repeat = 1; repeat <= one.repeats; repeat++) {
+        for (const server of servers.filter(({ name }) => one.servers.includes(name))) {
+          runs.set(server.name, [...(runs.get(server.name) ?? []), await measure(server, one, root, repeat)]);
+          progress.step(server.name);
         }
       }
-      for (const each of runs.values()) results.push(median(each));
-      console.log(
-        `  ${one.title}: ${results
-          .filter(({ title }) => title === one.title)
-          .map((each) => `${each.server} ${compact(each.bytesPerSecond / 1e6)} MB/s`)
-          .join(", ")}`,
-      );
+      for (const each of runs.values()) results.all.push(median(each));
     }
-    if (!report(results)) process.exitCode = 1;
+    progress.stop();
+    if (!report(results, cases, values.only === "")) process.exitCode = 1;
   } finally {
     await resources.close();
   }
-}
-
-/** Writes and prints it; whether all of it is as it should be. */
-function report(results: readonly Result[]): boolean {
-  const host = describeHost();
-  const goals = goalsOf(results);
-  const rows = results.map((each) => [
-    `${each.title}, ${each.server}`,
-    compact(each.bytesPerSecond / 1e6),
-    each.packets.toFixed(3),
-    compact(each.cpuPerGib),
-    each.isIntact ? "yes" : "NO",
-  ]);
-  const text = `${hostLine(host)}
-TFTP over loopback, blksize 1468, 100 MiB (forty at once: 10 MiB each). Blocks are lost at the client, which compares every octet.
-
-${renderTable(["", "MB/s", "packets a block", "CPU s a GiB", "intact"], rows)}
-
-${goals.map(([goal, reached]) => `${reached ? "reached    " : "NOT REACHED"}  ${goal}`).join("\n")}
-`;
-  const folder = join(import.meta.dirname, "results", hostName(host));
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, "tftp.json"), `${JSON.stringify({ host, results }, null, 2)}\n`);
-  writeFileSync(join(folder, "tftp.txt"), text);
-  console.log(`\n${text}`);
-  return goals.every(([, reached]) => reached);
 }
 
 try {
