@@ -31,7 +31,11 @@ inline double monotonicMs() {
 /// What deliveries of one thread have in common: a clock read once a round, scratch memory, and events that go up together.
 struct DeliveryRound {
   double nowMs = 0;
+  /// There is one delivery and no other: the thread's spare time is its own.
+  bool isAlone = false;
   std::vector<uint8_t> scratch;
+  /// The delivery that wrote into it last.
+  uint32_t scratchOwner = 0;
   std::vector<DeliveryEvent> events;
 };
 
@@ -47,8 +51,8 @@ class Delivery {
   Delivery& operator=(const Delivery&) = delete;
 
   virtual void begin() = 0;
-  /// The socket can be read or written, or has an error.
-  virtual void ready() = 0;
+  /// The socket can be read or written, or has an error; or somebody looks whether it has. Returns whether there was anything to do.
+  virtual bool ready() = 0;
   /// `deadlineMs` has come.
   virtual void timeout() = 0;
   /// Ends it from our side. Tells nobody up there: whoever calls this knows.

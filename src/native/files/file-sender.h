@@ -51,6 +51,7 @@ class FileSender {
   void run();
   void wait();
   bool mayLook(double nowMs);
+  bool look();
   int poll(int timeoutMs);
   void takeOrders();
   void add(std::unique_ptr<Delivery> delivery);

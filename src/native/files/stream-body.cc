@@ -36,21 +36,29 @@ void StreamBody::begin() {
   deadlineMs_ = round_.nowMs + spec_.idleMs;
 }
 
-void StreamBody::ready() {
+bool StreamBody::ready() {
   auto offset = static_cast<off_t>(spec_.offsetBytes + sentBytes_);
   const auto count = static_cast<size_t>(std::min(kTurnBytes, spec_.lengthBytes - sentBytes_));
   const ssize_t sent = sendfile(socket_.fd(), file_.fd(), &offset, count);
   if (sent < 0) {
-    if (errno == EAGAIN || errno == EINTR) return;
+    if (errno == EAGAIN || errno == EINTR) return false;
     const bool gone = errno == EPIPE || errno == ECONNRESET;
-    return fail(gone ? "the client closed the connection" : std::string("the file cannot be sent: ") + strerror(errno));
+    fail(gone ? "the client closed the connection" : std::string("the file cannot be sent: ") + strerror(errno));
+    return true;
   }
-  if (sent == 0) return fail("the file was shortened while it was being sent");
+  if (sent == 0) {
+    fail("the file was shortened while it was being sent");
+    return true;
+  }
   sentBytes_ += static_cast<uint64_t>(sent);
   deadlineMs_ = round_.nowMs + spec_.idleMs;
-  if (sentBytes_ < spec_.lengthBytes) return tellProgress(sentBytes_);
+  if (sentBytes_ < spec_.lengthBytes) {
+    tellProgress(sentBytes_);
+    return true;
+  }
   over_ = true;
   tell(DeliveryEventKind::finished, sentBytes_);
+  return true;
 }
 
 void StreamBody::timeout() {

@@ -24,7 +24,7 @@ class StreamBody final : public Delivery {
   static int open(uint32_t id, DeliveryRound& round, const StreamSpec& spec, std::unique_ptr<StreamBody>& out, std::string& message);
 
   void begin() override;
-  void ready() override;
+  bool ready() override;
   void timeout() override;
   void abort(const std::string& reason) override;
   int socket() const override { return socket_.fd(); }

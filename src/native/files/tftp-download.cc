@@ -100,7 +100,8 @@ void TftpDownload::begin() {
   transfer_.begin(!oack_.empty(), round_.nowMs);
 }
 
-void TftpDownload::ready() {
+bool TftpDownload::ready() {
+  bool hadSomething = blocked_;
   if (blocked_) {
     blocked_ = false;
     pump();
@@ -120,8 +121,10 @@ void TftpDownload::ready() {
     const int count = recvmmsg(socket_.fd(), headers.data(), kPacketsAtOnce, MSG_DONTWAIT, nullptr);
     // An ICMP error of an earlier packet comes up here, and is taken with it: the client may be restarting.
     for (int i = 0; i < count && !over_; ++i) received(packets[i].data(), headers[i].msg_len, senders[i]);
-    if (count < static_cast<int>(kPacketsAtOnce)) return;
+    hadSomething = hadSomething || count > 0;
+    if (count < static_cast<int>(kPacketsAtOnce)) break;
   }
+  return hadSomething;
 }
 
 void TftpDownload::received(const uint8_t* packet, size_t length, const sockaddr_in& from) {
@@ -197,25 +200,40 @@ void TftpDownload::ended(TransferEnd outcome, const std::string& reason, bool te
 
 /// Sends what is ordered: as many blocks in one call as one datagram of the kernel's holds.
 void TftpDownload::pump() {
-  const size_t blockBytes = transfer_.plan().blksize + kHeaderBytes;
   while (next_ < end_ && !over_) {
-    const size_t most = segments_ ? std::min(kMostSegments, std::max<size_t>(kLargestDatagram / blockBytes, 1)) : 1;
-    const auto count = static_cast<size_t>(std::min<uint64_t>(most, end_ - next_));
-    size_t length = 0;
-    if (!readBlocks(next_, count, length)) return;
-    if (sendScratch(length, count)) next_ += count;
+    std::string reason;
+    if (!layBlocks(next_, countAtOnce(end_ - next_), reason)) return fail(reason);
+    if (sendScratch()) next_ += laid_.count;
     if (blocked_) return;
   }
   startTimer();
+  layNextWindow();
 }
 
-/// Lays `count` DATA packets into the scratch memory, payloads read straight to their places.
-bool TftpDownload::readBlocks(uint64_t first, size_t count, size_t& length) {
+size_t TftpDownload::countAtOnce(uint64_t wanted) const {
+  const size_t blockBytes = transfer_.plan().blksize + kHeaderBytes;
+  const size_t most = segments_ ? std::min(kMostSegments, std::max<size_t>(kLargestDatagram / blockBytes, 1)) : 1;
+  return static_cast<size_t>(std::min<uint64_t>(most, wanted));
+}
+
+/// While the client takes what it was sent, so that the answer to its ACK is a call to the socket and nothing else. A slip is told
+/// when the blocks are due.
+void TftpDownload::layNextWindow() {
+  const uint64_t left = transfer_.totalBlocks() - (next_ - 1);
+  std::string reason;
+  if (round_.isAlone && left > 0) layBlocks(next_, countAtOnce(std::min<uint64_t>(left, transfer_.plan().windowsize)), reason);
+}
+
+/// Lays `count` DATA packets into the scratch memory, payloads read straight to their places. They may lie there already.
+bool TftpDownload::layBlocks(uint64_t first, size_t count, std::string& reason) {
+  if (round_.scratchOwner == id_ && laid_.first == first && laid_.count == count) return true;
   const auto& plan = transfer_.plan();
   const size_t blockBytes = plan.blksize + kHeaderBytes;
   if (round_.scratch.size() < count * blockBytes) round_.scratch.resize(count * blockBytes);
+  round_.scratchOwner = id_;
   const uint64_t from = (first - 1) * plan.blksize;
   const auto wanted = static_cast<size_t>(std::min<uint64_t>(count * plan.blksize, plan.sizeBytes - from));
+  laid_ = {0, count, wanted + count * kHeaderBytes};
   std::array<iovec, kMostSegments> parts;
   for (size_t i = 0; i < count; ++i) {
     uint8_t* packet = round_.scratch.data() + i * blockBytes;
@@ -223,21 +241,23 @@ bool TftpDownload::readBlocks(uint64_t first, size_t count, size_t& length) {
     putWord(packet + 2, static_cast<uint16_t>(first + i));
     parts[i] = {packet + kHeaderBytes, std::min<size_t>(plan.blksize, wanted - std::min(wanted, i * plan.blksize))};
   }
-  length = wanted + count * kHeaderBytes;
   if (from + wanted + kReadAheadBytes / 2 > readAheadTo_ && readAheadTo_ < plan.sizeBytes) {
     posix_fadvise(file_.fd(), static_cast<off_t>(offsetBytes_ + readAheadTo_), kReadAheadBytes, POSIX_FADV_WILLNEED);
     readAheadTo_ += kReadAheadBytes;
   }
-  if (wanted == 0) return true;
-  const ssize_t got = preadv(file_.fd(), parts.data(), static_cast<int>(count), static_cast<off_t>(offsetBytes_ + from));
-  if (got == static_cast<ssize_t>(wanted)) return true;
-  fail(got < 0 ? std::string("the file cannot be read: ") + strerror(errno) : "the file was shortened while it was being sent");
+  const ssize_t got = wanted == 0 ? 0 : preadv(file_.fd(), parts.data(), static_cast<int>(count), static_cast<off_t>(offsetBytes_ + from));
+  if (got == static_cast<ssize_t>(wanted)) {
+    laid_.first = first;
+    return true;
+  }
+  reason = got < 0 ? std::string("the file cannot be read: ") + strerror(errno) : "the file was shortened while it was being sent";
   return false;
 }
 
-/// False where nothing left: the socket is full, or the kernel does not segment and it has to be tried anew.
-bool TftpDownload::sendScratch(size_t length, size_t count) {
-  iovec part{round_.scratch.data(), length};
+/// Sends what is laid. False where nothing left: the socket is full, or the kernel does not segment and it has to be tried anew.
+bool TftpDownload::sendScratch() {
+  const size_t count = laid_.count;
+  iovec part{round_.scratch.data(), laid_.length};
   alignas(cmsghdr) std::array<uint8_t, CMSG_SPACE(sizeof(uint16_t))> control{};
   msghdr header{};
   header.msg_name = const_cast<sockaddr_in*>(&peer_);

@@ -29,7 +29,7 @@ class TftpDownload final : public Delivery, private TransferOrders {
   static int open(uint32_t id, DeliveryRound& round, const TftpSpec& spec, std::unique_ptr<TftpDownload>& out, std::string& message);
 
   void begin() override;
-  void ready() override;
+  bool ready() override;
   void timeout() override;
   void abort(const std::string& reason) override;
   int socket() const override { return socket_.fd(); }
@@ -46,8 +46,10 @@ class TftpDownload final : public Delivery, private TransferOrders {
   void received(const uint8_t* packet, size_t length, const sockaddr_in& from);
   void malformed(const sockaddr_in& from, std::string reason);
   void pump();
-  bool readBlocks(uint64_t first, size_t count, size_t& length);
-  bool sendScratch(size_t length, size_t count);
+  size_t countAtOnce(uint64_t wanted) const;
+  bool layBlocks(uint64_t first, size_t count, std::string& reason);
+  void layNextWindow();
+  bool sendScratch();
   void sendError(const sockaddr_in& to, uint16_t code, const std::string& message);
   void startTimer();
   void fail(const std::string& reason);
@@ -66,6 +68,12 @@ class TftpDownload final : public Delivery, private TransferOrders {
   bool segments_ = true;  // the kernel cuts one large datagram into blocks (UDP_SEGMENT)
   double timerMs_ = -1;   // what the timer is to be once everything ordered has left
   uint64_t readAheadTo_ = 0;
+  /// What lies in the scratch memory, ready to leave, as long as that is ours.
+  struct Laid {
+    uint64_t first = 0;
+    size_t count = 0;
+    size_t length = 0;
+  } laid_;
   uint32_t malformedTold_ = 0;
 };
 

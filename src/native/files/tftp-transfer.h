@@ -46,6 +46,7 @@ class TftpTransfer {
   void giveUp() { phase_ = Phase::ended; }
   /// Blocks that the client is known to have.
   uint64_t acked() const { return acked_; }
+  uint64_t totalBlocks() const { return plan_.sizeBytes / plan_.blksize + 1; }
   const TransferPlan& plan() const { return plan_; }
 
  private:
@@ -57,7 +58,6 @@ class TftpTransfer {
     double deviationMs;
   };
 
-  uint64_t totalBlocks() const { return plan_.sizeBytes / plan_.blksize + 1; }
   uint64_t windowEnd() const;
   void nextWindow(double nowMs);
   void resend(Flight flight);
