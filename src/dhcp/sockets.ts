@@ -104,9 +104,9 @@ export class DhcpSocket {
     this.#flush = undefined;
     const leaving = this.#outbox.splice(0);
     if (leaving.length === 0) return;
-    for (const [index, code] of sendDatagrams(this.#descriptor, leaving).entries()) {
+    for (const [index, code] of sendDatagrams(this.#descriptor, leaving)) {
       const datagram = leaving[index];
-      if (code !== undefined && datagram !== undefined) this.#events.unsent(datagram.to, datagram.port, code);
+      if (datagram !== undefined) this.#events.unsent(datagram.to, datagram.port, code);
     }
   }
 

@@ -4,8 +4,8 @@ import { loadAddon } from "./addon.ts";
 /** What the addon exports for this door. */
 interface Exports {
   openDatagramSocket(options: DatagramSocketOptions): number;
-  receiveDatagrams(descriptor: number): readonly [bytes: Uint8Array, about: Uint32Array] | undefined;
-  sendDatagrams(descriptor: number, datagrams: readonly Datagram[]): number[];
+  receiveDatagrams(descriptor: number, slots: Uint8Array, about: Uint32Array): number;
+  sendDatagrams(descriptor: number, payloads: readonly Uint8Array[], targets: Uint32Array): number[] | undefined;
   setNeighbour(device: string, address: string, mac: Uint8Array): boolean;
   getNeighbour(device: string, address: string): Uint8Array | undefined;
   forgetNeighbour(device: string, address: string): boolean;
@@ -37,28 +37,45 @@ export function openDatagramSocket(options: DatagramSocketOptions): number {
   return loadAddon<Exports>().openDatagramSocket(options);
 }
 
+/** As system/datagrams.h has them. */
+const AT_ONCE = 64;
+const SLOT_BYTES = 4096;
+/** Filled anew by each call: a process reads its sockets one after the other. */
+const slots = new Uint8Array(AT_ONCE * SLOT_BYTES);
+const about = new Uint32Array(3 * AT_ONCE);
+
 /**
- * Takes what waits at a socket, at most 64 datagrams of at most 4096 octets, in one system call (recvmmsg): dgram's way costs a buffer and
- * a call back for each. They share memory with each other, and with nothing else.
+ * Takes what waits at a socket, at most 64 datagrams of at most 4096 octets, in one system call (recvmmsg): dgram's way costs a buffer of
+ * 64 KiB and a call back for each.
  */
 export function receiveDatagrams(descriptor: number): readonly Datagram[] {
-  const [bytes, about] = loadAddon<Exports>().receiveDatagrams(descriptor) ?? [new Uint8Array(0), new Uint32Array(0)];
+  const count = loadAddon<Exports>().receiveDatagrams(descriptor, slots, about);
   const received: Datagram[] = [];
-  for (let at = 0, index = 0; index < about.length; index += 3) {
-    const [size = 0, address = 0, port = 0] = about.subarray(index, index + 3);
-    received.push({ bytes: bytes.subarray(at, at + size), address, port });
-    at += size;
+  for (let index = 0; index < count; index++) {
+    const [from, size = 0] = [index * SLOT_BYTES, about[3 * index]];
+    // A copy in Node's pool, which is less work than memory of its own.
+    const bytes = Buffer.from(slots.subarray(from, from + size));
+    received.push({ bytes, address: about[3 * index + 1] ?? 0, port: about[3 * index + 2] ?? 0 });
   }
   return received;
 }
 
 /**
  * Sends many datagrams in one system call (sendmmsg): dgram's way costs a request object, a copy and a call back for each.
- * Returns what became of each: undefined where it left, otherwise the system's code, such as ENETUNREACH. Never throws for it.
+ * Returns what became of those that did not leave, by their place: the system's code, such as ENETUNREACH. Never throws for it.
  */
-export function sendDatagrams(descriptor: number, datagrams: readonly Datagram[]): readonly (string | undefined)[] {
-  const errors = loadAddon<Exports>().sendDatagrams(descriptor, datagrams);
-  return errors.map((error) => (error === 0 ? undefined : getSystemErrorName(-error)));
+export function sendDatagrams(descriptor: number, datagrams: readonly Datagram[]): ReadonlyMap<number, string> {
+  const targets = new Uint32Array(2 * datagrams.length);
+  const payloads = datagrams.map(({ bytes, address, port }, index) => {
+    targets[2 * index] = address;
+    targets[2 * index + 1] = port;
+    return bytes;
+  });
+  const unsent = new Map<number, string>();
+  for (const [index, error] of loadAddon<Exports>().sendDatagrams(descriptor, payloads, targets)?.entries() ?? []) {
+    if (error !== 0) unsent.set(index, getSystemErrorName(-error));
+  }
+  return unsent;
 }
 
 /**

@@ -87,6 +87,11 @@ export class ByteWriter {
     return this;
   }
 
+  /** The octets written so far, where they stand: they are another's after {@link clear}. */
+  get written(): Uint8Array {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
   /** Begins anew, in the same memory. */
   clear(): this {
     this.#length = 0;

@@ -22,43 +22,35 @@ Napi::Value openSocket(const Napi::CallbackInfo& info) {
   return {};
 }
 
-/// (descriptor, [{ bytes, address, port }]) -> [errno or 0]
+/// (descriptor, [octets of each], [address, port of each]) -> undefined where all left, otherwise [errno or 0 of each]
 Napi::Value send(const Napi::CallbackInfo& info) {
-  const Napi::Array values = info[1].As<Napi::Array>();
-  std::vector<Datagram> datagrams(values.Length());
-  for (uint32_t i = 0; i < values.Length(); ++i) {
-    const Napi::Object value = values.Get(i).As<Napi::Object>();
-    const Napi::Uint8Array bytes = value.Get("bytes").As<Napi::Uint8Array>();
-    datagrams[i] = {bytes.Data(), bytes.ByteLength(), value.Get("address").ToNumber().Uint32Value(),
-                    static_cast<uint16_t>(value.Get("port").ToNumber().Uint32Value())};
+  const Napi::Array payloads = info[1].As<Napi::Array>();
+  const Napi::Uint32Array targets = info[2].As<Napi::Uint32Array>();
+  std::vector<Datagram> datagrams(payloads.Length());
+  for (uint32_t i = 0; i < datagrams.size(); ++i) {
+    const Napi::Uint8Array bytes = payloads.Get(i).As<Napi::Uint8Array>();
+    datagrams[i] = {bytes.Data(), bytes.ByteLength(), targets[2 * i], static_cast<uint16_t>(targets[2 * i + 1])};
   }
   const std::vector<int> errors = sendDatagrams(info[0].ToNumber().Int32Value(), datagrams);
+  if (std::all_of(errors.begin(), errors.end(), [](int error) { return error == 0; })) return info.Env().Undefined();
   Napi::Array results = Napi::Array::New(info.Env(), errors.size());
   for (uint32_t i = 0; i < errors.size(); ++i) results.Set(i, Napi::Number::New(info.Env(), errors[i]));
   return results;
 }
 
-/// (descriptor) -> undefined where nothing waits, or [octets of all, [size, address, port of each]]
+/// (descriptor, slots, [size, address, port of each]) -> how many; `slots` are of kDatagramSlotBytes each.
 Napi::Value receive(const Napi::CallbackInfo& info) {
-  static std::vector<uint8_t> slots(kDatagramsAtOnce * kDatagramSlotBytes);
-  const std::vector<ReceivedDatagram> received = receiveDatagrams(info[0].ToNumber().Int32Value(), slots.data());
-  if (received.empty()) return info.Env().Undefined();
-  size_t total = 0;
-  for (const ReceivedDatagram& datagram : received) total += datagram.size;
-  Napi::Uint8Array bytes = Napi::Uint8Array::New(info.Env(), total);
-  Napi::Uint32Array about = Napi::Uint32Array::New(info.Env(), 3 * received.size());
-  size_t at = 0;
+  Napi::Uint8Array slots = info[1].As<Napi::Uint8Array>();
+  Napi::Uint32Array about = info[2].As<Napi::Uint32Array>();
+  if (slots.ByteLength() < kDatagramsAtOnce * kDatagramSlotBytes || about.ElementLength() < 3 * kDatagramsAtOnce)
+    return info.Env().Undefined();
+  const std::vector<ReceivedDatagram> received = receiveDatagrams(info[0].ToNumber().Int32Value(), slots.Data());
   for (size_t i = 0; i < received.size(); ++i) {
-    std::copy_n(&slots[kDatagramSlotBytes * i], received[i].size, bytes.Data() + at);
-    at += received[i].size;
     about[3 * i] = static_cast<uint32_t>(received[i].size);
     about[3 * i + 1] = received[i].address;
     about[3 * i + 2] = received[i].port;
   }
-  Napi::Array result = Napi::Array::New(info.Env(), 2);
-  result.Set(0U, bytes);
-  result.Set(1U, about);
-  return result;
+  return Napi::Number::New(info.Env(), static_cast<double>(received.size()));
 }
 
 Napi::Value setOne(const Napi::CallbackInfo& info) {
