@@ -111,7 +111,7 @@ bench-looks: build ## How long a machine waits for the menu that its own disk as
 	@node test/bench/look-figures.ts
 
 .PHONY: bench-dhcp
-bench-dhcp: build ## Leases a second: ours, Kea and dnsmasq, asked by perfdhcp (BENCH="--seconds 2": the short one)
+bench-dhcp: build ## Leases a second: ours, Kea and dnsmasq, asked by perfdhcp (BENCH="--rounds 1": the short one)
 	@test/setup/packages.sh build test
 	@node test/bench/dhcp.ts $(BENCH)
 
