@@ -17,7 +17,7 @@ export interface Stress {
 
 const READS: Load = { mode: "read", random: true, blockBytes: 4096, depth: 1, sessions: 4 };
 /** The machines that read are elsewhere: how long their part of this machine's cores waits behind JavaScript is no figure of the server's. */
-const CLIENT_PRIORITY = ["nice", "-n", "-10"];
+const CLIENT_PRIORITY = process.getuid?.() === 0 ? ["chrt", "--rr", "1"] : [];
 /** Of a round's time: what is asked for is over before the reads are. */
 const BUSY_SHARE = 0.95;
 const CATCH_UP_MS = 10_000;
