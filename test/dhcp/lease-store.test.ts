@@ -53,7 +53,7 @@ test("a client that moves has its new address alone after a restart, and another
   expect(store.load()).toEqual([A]);
 });
 
-test("what was acknowledged survives kill -9 of the daemon at any moment", async () => {
+test("what was acknowledged survives kill -9 of the daemon at any moment", { timeout: 60_000 }, async () => {
   const module = (path: string): string => JSON.stringify(new URL(path, import.meta.url).pathname);
   const program = `
     import { LeaseCommits } from ${module("../../src/dhcp/commits.ts")};
