@@ -27,6 +27,7 @@ import { type DataDisk, openDataDisk, whyMissing } from "./state/data-disk.ts";
 import { type DatabaseLayout, STATE, saveTimelines, Timelines } from "./state/database.ts";
 import { Faults, followFaults } from "./state/faults.ts";
 import { createLogger, type LogFormat, type Logger, type LogLevel, logEvents } from "./state/log.ts";
+import { PendingHardware, savePending } from "./state/pending.ts";
 import { cardShown } from "./state/state.ts";
 import { Store } from "./state/store.ts";
 
@@ -115,7 +116,12 @@ class Daemon {
       ...(missing !== undefined && { noDataDisk: missing.reason }),
       ...(board !== undefined && { board }),
     });
-    const saved = saveTimelines(this.#store, new Timelines(database), (error) => this.#logger.error(`timelines: ${sentence(error)}`));
+    const pending = new PendingHardware(database);
+    this.#store.restorePending(pending.load());
+    const saved = [
+      saveTimelines(this.#store, new Timelines(database), (error) => this.#logger.error(`timelines: ${sentence(error)}`)),
+      savePending(this.#store, pending, (error) => this.#logger.error(`pending hardware: ${sentence(error)}`)),
+    ];
     const live = new LiveConfig({ ...this.#options, starting: this.#starting, appliance, store: this.#store, logger: this.#logger });
     const network = new NetworkTrial(live);
     for (const missing of appliance.missingFeatures) this.#logger.warn(`this kernel's io_uring lacks ${missing}`);
@@ -156,7 +162,7 @@ class Daemon {
       process.off("SIGHUP", hangUp);
       await control.close();
       await appliance.stop();
-      saved();
+      for (const save of saved) save();
       await leases.close();
       database.close();
     }

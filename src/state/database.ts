@@ -48,6 +48,7 @@ export const STATE: DatabaseLayout = {
      boot INTEGER NOT NULL REFERENCES boots (number) ON DELETE CASCADE, stage TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (boot, stage)
    ) STRICT, WITHOUT ROWID;`,
     "ALTER TABLE boots ADD COLUMN notes TEXT NOT NULL DEFAULT '[]';",
+    "CREATE TABLE pending (place INTEGER PRIMARY KEY, mac TEXT NOT NULL UNIQUE, said TEXT NOT NULL) STRICT;",
   ],
 };
 

@@ -81,6 +81,11 @@ export class Store {
     this.#state = withHistory(this.#state, boots);
   }
 
+  /** Hardware that waited to be adopted, those seen last last; before the first event. */
+  restorePending(strangers: State["strangers"]): void {
+    this.#state = { ...this.#state, strangers };
+  }
+
   #drain(): void {
     while (this.#pending.length > 0) {
       const batch = this.#pending;
