@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { networkCardOf, recogniseFirmware } from "../../src/dhcp/client.ts";
 import * as option from "../../src/dhcp/options.ts";
-import { decodePacket } from "../../src/dhcp/packet.ts";
+import { BROADCAST_FLAG, decodePacket } from "../../src/dhcp/packet.ts";
 import { value, vector } from "./support.ts";
 
 test.each([
@@ -16,6 +16,23 @@ test.each([
   ["udhcpc-discover", undefined],
 ])("%s comes from %s", (name, kind) => {
   expect(recogniseFirmware(decodePacket(vector(name)).options)).toBe(kind);
+});
+
+test.each([
+  ["ovmf-pxe-discover", true, [53, 57, 55, 97, 94, 93, 60], 1472, [66, 67, 128]],
+  ["ovmf-http-discover", true, [53, 57, 55, 97, 94, 93, 60], 1472, [67]],
+  ["ipxe-bios-discover", false, [53, 57, 93, 94, 60, 77, 55, 175, 61, 97], 1472, [66, 67, 119, 175, 203]],
+  ["dhclient-discover", false, [53, 12, 55], undefined, [1, 3, 12, 26, 121]],
+  ["networkmanager-discover", false, [53, 61, 55, 57], 576, [17, 121, 249]],
+  ["uboot-discover", false, [53, 57, 93, 94, 60, 55], 576, [12, 17]],
+] as const)("%s is what such clients send: flag, options in their order, size, wishes", (name, broadcast, codes, size, wishes) => {
+  const { flags, options } = decodePacket(vector(name));
+  expect([(flags & BROADCAST_FLAG) !== 0, [...options.keys()], option.readOption(options, option.MAXIMUM_SIZE)]).toEqual([
+    broadcast,
+    codes,
+    size,
+  ]);
+  expect([...(options.get(option.PARAMETER_LIST.code) ?? [])]).toEqual(expect.arrayContaining([...wishes]));
 });
 
 const pxe = value(option.VENDOR_CLASS, "PXEClient:Arch:00000:UNDI:002001");

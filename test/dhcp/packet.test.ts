@@ -8,6 +8,8 @@ import { ask, ip, STRANGER, value, vector, vectorInfo } from "./support.ts";
 const CAPTURES = [
   "dhclient-discover",
   "dhclient-request",
+  "networkmanager-discover",
+  "networkmanager-request",
   "udhcpc-discover",
   "udhcpc-request",
   "ovmf-pxe-discover",

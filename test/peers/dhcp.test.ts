@@ -43,6 +43,9 @@ test("dhclient, which hears no broadcast flag and answers no ARP yet, gets the m
   const { stderr, code } = await client.dhclient();
   expect([code, stderr]).toEqual([0, expect.stringContaining("DHCPACK of 172.16.0.16 from 172.16.0.1")]);
   await daemon.output.waitFor(/"dhcp\.acknowledged","machine":"uqbar".*"address":"172\.16\.0\.16","leaseMs":null/, 5000);
+  // The daemon has put it into the kernel's table, and its kernel answers for nobody all the same (RFC 5227, 2.1.1: sender 0.0.0.0).
+  const probed = await client.run(["busybox", "arping", "-D", "-c", "2", "-w", "2", "-I", "eth0", "172.16.0.16"]);
+  expect([probed.code, probed.stdout]).toEqual([0, expect.stringContaining("Received 0 response")]);
   // It gives its address up from that very address, which /bin/true has not set.
   await client.run(["ip", "address", "add", "172.16.0.16/24", "dev", "eth0"]);
   await client.dhclient("-r");
