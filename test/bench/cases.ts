@@ -95,7 +95,7 @@ export const CASES: readonly BenchCase[] = [
   }),
 ];
 
-/** One plot each: `along` is what changes. */
+/** One plot each: `along` is what changes. Over sessions the depth is one at which a single session fills the server, so that what changes is their number. */
 export interface Sweep {
   readonly name: string;
   readonly along: "depth" | "sessions";
@@ -104,11 +104,15 @@ export interface Sweep {
 
 export const SWEEPS: readonly Sweep[] = [
   { name: "random read 4K, one session", along: "depth", loads: [1, 2, 4, 8, 16, 32, 64, 128].map((depth) => random("read", depth, 1)) },
-  { name: "random read 4K, depth 8", along: "sessions", loads: [1, 4, 16, 64, 256].map((sessions) => spread(random("read", 8, sessions))) },
   {
-    name: "read 128K, depth 2",
+    name: "random read 4K, depth 16",
     along: "sessions",
-    loads: [1, 4, 16, 64, 256].map((sessions) => spread(stream("read", 128 * KIB, 2, sessions))),
+    loads: [1, 4, 16, 64, 256].map((sessions) => spread(random("read", 16, sessions))),
+  },
+  {
+    name: "read 128K, depth 8",
+    along: "sessions",
+    loads: [1, 4, 16, 64, 256].map((sessions) => spread(stream("read", 128 * KIB, 8, sessions))),
   },
 ];
 

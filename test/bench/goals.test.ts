@@ -26,7 +26,7 @@ const result: BenchResult = {
   ],
   sweeps: [
     {
-      name: "random read 4K, depth 8",
+      name: "random read 4K, depth 16",
       along: "sessions",
       unit: "op/s",
       points: [
@@ -56,7 +56,7 @@ describe("the verdicts, by which a reader knows what is reached without reckonin
 
   test("a figure of its own is missed by its own bound", () => {
     expect(verdicts.get("2. tmpfs: random read 4K q32 s4, op/s")).toMatchObject({ met: false });
-    expect(verdicts.get("3. random read 4K, depth 8: worst of 1 to 256 sessions, of the best")).toMatchObject({
+    expect(verdicts.get("3. random read 4K, depth 16: worst of 1 to 256 sessions, of the best")).toMatchObject({
       measured: "0.75",
       met: false,
     });
@@ -66,6 +66,6 @@ describe("the verdicts, by which a reader knows what is reached without reckonin
 
   test("what a run did not measure is neither met nor missed", () => {
     expect(verdicts.get("3. 40 idle sessions, of a core")).toMatchObject({ measured: "", met: undefined });
-    expect(verdicts.get("3. read 128K, depth 2: worst of 1 to 256 sessions, of the best")).toMatchObject({ met: undefined });
+    expect(verdicts.get("3. read 128K, depth 8: worst of 1 to 256 sessions, of the best")).toMatchObject({ met: undefined });
   });
 });
