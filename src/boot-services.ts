@@ -19,12 +19,14 @@ import { monitoringRoutes } from "./http/monitoring.ts";
 import { HttpServer } from "./http/server.ts";
 import { ImageStore } from "./image/store.ts";
 import { KNOCK_MS } from "./machine/boots.ts";
+import { deviceOf } from "./machine/config.ts";
 import type { Ipv4, MachineName } from "./machine/identifiers.ts";
 import type { Machine } from "./machine/machine.ts";
 import type { Rack } from "./machine/rack.ts";
 import type { ChapSecrets } from "./machine/secrets.ts";
 import type { Settings } from "./machine/settings.ts";
 import { FileSender } from "./native/file-sender.ts";
+import { mtuOf } from "./network/mtu.ts";
 import type { followBoots } from "./state/boot-events.ts";
 import type { DataPlaneNumbers } from "./state/data-plane-metrics.ts";
 import type { TimedEvent } from "./state/events.ts";
@@ -136,7 +138,7 @@ export class BootServices {
       emit,
       nowMs: monotonicMs,
     };
-    this.#tftp = new TftpServer(this.#tftpSettings(), files);
+    this.#tftp = new TftpServer(this.#tftpSettings(), { ...files, mtu: () => mtuOf(deviceOf(this.#settings().config.network)) });
     const metrics = new Metrics({ store, version: parts.version, dataPlane: parts.numbers });
     this.#http = new HttpServer(this.#httpSettings(), {
       ...files,

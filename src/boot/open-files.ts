@@ -1,4 +1,5 @@
 import { type FileHandle, open } from "node:fs/promises";
+import type { BootFile } from "./files.ts";
 
 /** Octets that a transfer sends, at any offset, without reading the whole of them first. */
 export interface ByteSource {
@@ -23,6 +24,18 @@ export function bytesSource(bytes: Uint8Array): ByteSource {
     read: async (offset, length) => [bytes.subarray(offset, offset + length)],
     release: () => {},
   };
+}
+
+/** Opens what a resolver found. Rejects with what the system says where it cannot be opened. */
+export async function openFile(found: BootFile, openFiles: OpenFiles): Promise<ByteSource> {
+  switch (found.kind) {
+    case "bytes":
+      return bytesSource(found.bytes);
+    case "file":
+      return openFiles.open(found.path);
+    case "disk":
+      return found.open();
+  }
 }
 
 /** Read in pieces this large: one trip to a file thread serves some 90 blocks. */

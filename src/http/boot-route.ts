@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Downloads } from "../boot/downloads.ts";
 import type { BootFile, BootFiles, FileClient } from "../boot/files.ts";
-import { type ByteSource, bytesSource, type OpenFiles } from "../boot/open-files.ts";
+import { type ByteSource, type OpenFiles, openFile } from "../boot/open-files.ts";
 import { pathOfTarget } from "../boot/paths.ts";
 import type { FileSender } from "../native/file-sender.ts";
 import { type ByteRange, mediaType, parseRange } from "./content.ts";
@@ -34,7 +34,7 @@ export async function serveBootFile(exchange: Exchange, parts: BootRouteParts): 
   try {
     const found = await files.resolve(client, path);
     if (found.kind === "not-found") return refuse(exchange, path, downloads, found.reason);
-    const source = await open(found, parts.openFiles);
+    const source = await openFile(found, parts.openFiles);
     try {
       await send(exchange, source, path, found, parts);
     } finally {
@@ -85,17 +85,6 @@ async function send(
     download.finished(lengthBytes);
   } catch (error) {
     download.failed(error instanceof Error ? error.message : String(error));
-  }
-}
-
-async function open(found: BootFile, openFiles: OpenFiles): Promise<ByteSource> {
-  switch (found.kind) {
-    case "bytes":
-      return bytesSource(found.bytes);
-    case "file":
-      return openFiles.open(found.path);
-    case "disk":
-      return found.open();
   }
 }
 

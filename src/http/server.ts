@@ -49,6 +49,8 @@ const MAX_HEADERS = 64;
 /** From the first octet of a request to the end of its headers. */
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
+/** How often both are looked at: a client that sends a request octet by octet holds its connection no longer than these together. */
+const LATE_CHECK_MS = 2_000;
 const KEEP_ALIVE_MS = 15_000;
 /** A connection on which nothing moves. GRUB leaves one open while it unpacks what it has. */
 const IDLE_TIMEOUT_MS = 120_000;
@@ -57,8 +59,15 @@ const OPTIONS: ServerOptions = {
   maxHeaderSize: MAX_HEADER_BYTES,
   headersTimeout: HEADERS_TIMEOUT_MS,
   requestTimeout: REQUEST_TIMEOUT_MS,
+  connectionsCheckingInterval: LATE_CHECK_MS,
   keepAliveTimeout: KEEP_ALIVE_MS,
   noDelay: true,
+};
+
+/** RFC 9110, 15.5.9 and RFC 6585, 5, by the code of Node's error; 400 for the rest. */
+const MALFORMED: Readonly<Record<string, string>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
+  HPE_HEADER_OVERFLOW: "431 Request Header Fields Too Large",
 };
 
 /** Serves boot files over HTTP/1.1, and whatever routes it is given beside them. */
@@ -224,7 +233,8 @@ export class HttpServer {
     if (code !== "ECONNRESET" && code !== "EPIPE") {
       this.#parts.emit({ type: "peer.malformed", service: "http", peer: socket.remoteAddress ?? "unknown", reason: error.message });
     }
-    if (socket.writable && code !== "ECONNRESET") socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    const status = MALFORMED[code] ?? "400 Bad Request";
+    if (socket.writable && code !== "ECONNRESET") socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
     else socket.destroy();
   }
 }

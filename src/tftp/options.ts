@@ -20,8 +20,17 @@ export interface TransferOptions {
 
 /** RFC 1350, 2: a block has 512 octets unless agreed otherwise. */
 export const DEFAULT_BLKSIZE = 512;
-/** 1500 octets of Ethernet minus IPv4 (20), UDP (8) and TFTP (4) headers. */
+/** IPv4 (20), UDP (8) and TFTP (4). */
+const HEADER_BYTES = 32;
+/** What fits 1500 octets of Ethernet. */
 export const ETHERNET_BLKSIZE = 1468;
+/** RFC 2348: the least that may be agreed on. */
+const MIN_BLKSIZE = 8;
+
+/** The largest block, of those that are allowed, that needs no fragments on an interface with this MTU. */
+export function unfragmented(blksize: number, mtu: number | undefined): number {
+  return mtu === undefined ? blksize : Math.max(Math.min(blksize, mtu - HEADER_BYTES), MIN_BLKSIZE);
+}
 
 interface OptionRule {
   readonly min: number;
@@ -32,7 +41,7 @@ interface OptionRule {
 
 /** The options we know, by lower-case name. Others are left out of the OACK, as RFC 2347 wants. */
 const RULES: Readonly<Record<string, OptionRule>> = {
-  blksize: { min: 8, max: 65464, agree: (asked, limits) => Math.min(asked, limits.blksize) }, // RFC 2348
+  blksize: { min: MIN_BLKSIZE, max: 65464, agree: (asked, limits) => Math.min(asked, limits.blksize) }, // RFC 2348
   timeout: { min: 1, max: 255, agree: (asked) => asked }, // RFC 2349: the very value or nothing
   tsize: { min: 0, max: Number.MAX_SAFE_INTEGER, agree: (_asked, _limits, sizeBytes) => sizeBytes }, // RFC 2349
   windowsize: { min: 1, max: 65535, agree: (asked, limits) => Math.min(asked, limits.windowsize) }, // RFC 7440, 3

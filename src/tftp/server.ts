@@ -2,14 +2,14 @@ import type { RemoteInfo, Socket } from "node:dgram";
 import type { Downloads } from "../boot/downloads.ts";
 import type { BootFile, BootFiles, FileClient } from "../boot/files.ts";
 import { ListenError } from "../boot/listen-error.ts";
-import { type ByteSource, bytesSource, type OpenFiles } from "../boot/open-files.ts";
+import { type ByteSource, bytesSource, type OpenFiles, openFile } from "../boot/open-files.ts";
 import { type Ipv4, parseIpv4 } from "../machine/identifiers.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { FileSender } from "../native/file-sender.ts";
 import type { Emit } from "../state/events.ts";
 import { type Peer, startDownload } from "./download.ts";
 import { MAX_NETASCII_BYTES, toNetascii } from "./netascii.ts";
-import { ETHERNET_BLKSIZE, negotiate } from "./options.ts";
+import { ETHERNET_BLKSIZE, negotiate, unfragmented } from "./options.ts";
 import { decodePacket, encodePacket, type ReadRequest, TFTP_ERROR, type TftpPacket, type WriteRequest } from "./packet.ts";
 import { type ClaimedSlot, type Slot, Slots } from "./slots.ts";
 import { boundSocket, ignore } from "./sockets.ts";
@@ -36,6 +36,8 @@ export interface TftpParts {
   /** Sends large files without JavaScript; absent, everything is sent with it. */
   readonly sender?: FileSender;
   readonly machineAt: (address: Ipv4) => Machine | undefined;
+  /** Of the interface that clients are reached by, as it is now. Absent or undefined, blocks are clamped by the settings alone. */
+  readonly mtu?: () => Promise<number | undefined>;
   readonly emit: Emit;
   /** A clock that never goes back, in milliseconds. */
   readonly nowMs: () => number;
@@ -153,7 +155,8 @@ export class TftpServer {
     const client = this.#client(from);
     const claim = this.#claim(request, client, from);
     if (claim === undefined) return;
-    const { address, upload, blksize } = this.#settings;
+    const { address, upload } = this.#settings;
+    const blksize = await this.#blksize();
     await serveWriteRequest({
       ...this.#parts,
       ...claim,
@@ -168,6 +171,10 @@ export class TftpServer {
       onStranger: (stranger) => this.#stranger(stranger),
     });
     this.#begun(claim);
+  }
+
+  async #blksize(): Promise<number> {
+    return unfragmented(this.#settings.blksize ?? ETHERNET_BLKSIZE, await this.#parts.mtu?.());
   }
 
   #claim(request: ReadRequest | WriteRequest, client: FileClient, { address, port }: RemoteInfo): ClaimedSlot | undefined {
@@ -209,9 +216,10 @@ export class TftpServer {
       downloads.refused(client, request.filename, found.reason);
       return this.#refuse(from, TFTP_ERROR.notFound, "file not found");
     }
+    const blksize = await this.#blksize();
     const source = await this.#open(found, mode);
     if (this.#listener === undefined) return source.release();
-    const { address, windowsize, blksize = ETHERNET_BLKSIZE } = this.#settings;
+    const { address, windowsize } = this.#settings;
     const { sizeBytes } = source;
     const options = negotiate(request.options, { blksize, windowsize: Math.min(windowsize, MAX_WINDOWSIZE) }, sizeBytes);
     let download: ReturnType<Downloads["begin"]> | undefined;
@@ -241,24 +249,13 @@ export class TftpServer {
   }
 
   async #open(found: BootFile, mode: "octet" | "netascii"): Promise<ByteSource> {
-    const source = await this.#source(found);
+    const source = await openFile(found, this.#parts.openFiles);
     if (mode === "octet") return source;
     try {
       if (source.sizeBytes > MAX_NETASCII_BYTES) throw new Error(`${source.sizeBytes} octets are too many for netascii`);
       return bytesSource(toNetascii(Buffer.concat(await source.read(0, source.sizeBytes))));
     } finally {
       source.release();
-    }
-  }
-
-  async #source(found: BootFile): Promise<ByteSource> {
-    switch (found.kind) {
-      case "bytes":
-        return bytesSource(found.bytes);
-      case "file":
-        return this.#parts.openFiles.open(found.path);
-      case "disk":
-        return found.open();
     }
   }
 

@@ -1,7 +1,7 @@
 import type { Downloads } from "../boot/downloads.ts";
 import type { FileClient } from "../boot/files.ts";
 import type { Emit } from "../state/events.ts";
-import { ETHERNET_BLKSIZE, negotiate } from "./options.ts";
+import { negotiate } from "./options.ts";
 import { TFTP_ERROR, type WriteRequest } from "./packet.ts";
 import { MAX_UPLOAD_BYTES } from "./receive.ts";
 import type { Slot } from "./slots.ts";
@@ -15,7 +15,8 @@ export interface WriteRequestParts {
   readonly address: string;
   /** tftp.upload. */
   readonly folder: string | undefined;
-  readonly blksize: number | undefined;
+  /** The largest that is agreed to. */
+  readonly blksize: number;
   readonly slot: Slot;
   readonly release: () => void;
   readonly downloads: Downloads;
@@ -50,7 +51,7 @@ async function begin(parts: WriteRequestParts): Promise<void> {
   if (expectedBytes > MAX_UPLOAD_BYTES) throw new UploadRefused(TFTP_ERROR.diskFull, `more than ${MAX_UPLOAD_BYTES} octets are not taken`);
   // In lock step: what machines write is small, and a window would have to be held until it is stored.
   const asked = request.options.filter(([name]) => name.toLowerCase() !== "windowsize");
-  const options = negotiate(asked, { blksize: parts.blksize ?? ETHERNET_BLKSIZE, windowsize: 1 }, expectedBytes);
+  const options = negotiate(asked, { blksize: parts.blksize, windowsize: 1 }, expectedBytes);
   const file = await openUpload(folder, request.filename, expectedBytes);
   const begunMs = nowMs();
   const what = { address: client.address, path: request.filename, ...(client.machine !== undefined && { machine: client.machine.name }) };

@@ -184,6 +184,19 @@ test("one client cannot take all transfers, and is not told to give up", async (
   expect(answers.filter((answer) => answer === undefined)).toHaveLength(3);
 });
 
+test.each([
+  [1500, "1468"],
+  [1400, "1368"],
+  [68, "36"],
+  [9000, "1468"],
+  [undefined, "1468"],
+])("on an interface with an MTU of %s octets a block of %s needs no fragments", async (mtu, blksize) => {
+  const { server } = await serve(filesOf({ a: CONTENT }), {}, undefined, { mtu: async () => mtu });
+  const client = await RawClient.open();
+  client.send(rrq("a", { blksize: "65464" }), server.port);
+  expect((await client.next())?.packet).toEqual({ kind: "oack", options: [["blksize", blksize]] });
+});
+
 test("a file is open once for all that read it, and closed when the last has it", async () => {
   const folder = await mkdtemp(join(tmpdir(), "rackboot-tftp-"));
   onTestFinished(() => rm(folder, { recursive: true }));
