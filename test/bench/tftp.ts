@@ -56,10 +56,12 @@ const LOCK_STEP = "lock step";
 const LOST = "windowsize 8, 1 % lost";
 const MANY = `${MACHINES} at once, windowsize 8 where known`;
 const MANY_LOCK_STEP = `${MACHINES} at once, lock step`;
-const OURS_ON_BAD_WIRES: Readonly<Record<string, readonly string[]>> = {
-  "windowsize 8, 5 % lost": [],
-  "the same, every block behind a hole answered": ["--answers", "always"],
-  "the same, ACKs lost, too": ["--answers", "always", "--ack-loss", "5"],
+/** The client's further words, and the most packets a block that are allowed. */
+const OURS_ON_BAD_WIRES: Readonly<Record<string, readonly [words: readonly string[], most: number]>> = {
+  "windowsize 8, 5 % lost": [[], 1.3],
+  "the same, every block behind a hole answered": [["--answers", "always"], 1.3],
+  // Five of a hundred on either way: nobody promised anything, but it should not run away.
+  "the same, ACKs lost, too": [["--answers", "always", "--ack-loss", "5"], 1.4],
 };
 
 function casesOf(repeats: number): readonly Case[] {
@@ -71,7 +73,7 @@ function casesOf(repeats: number): readonly Case[] {
     ...WINDOWS.map((size): Case => ({ title: `windowsize ${size}`, words: windows(size), servers: WINDOWED, ...large })),
     // A slow peer takes its minute.
     { title: LOST, words: windows(8, "--loss", "1"), servers: WINDOWED, file: "large", repeats: 1 },
-    ...Object.entries(OURS_ON_BAD_WIRES).map(([title, words]): Case => {
+    ...Object.entries(OURS_ON_BAD_WIRES).map(([title, [words]]): Case => {
       return { title, words: windows(8, "--loss", "5", ...words), servers: ["rackboot"], file: "large", repeats: Math.min(repeats, 2) };
     }),
     { title: MANY_LOCK_STEP, words: ["--sessions", String(MACHINES)], ...small },
@@ -136,12 +138,12 @@ class Results {
     });
   }
 
-  fewPackets(title: string): readonly Goal[] {
+  fewPackets(title: string, most: number): readonly Goal[] {
     const ours = this.of(title, "rackboot");
     if (ours === undefined) return [];
     const { packets, isIntact } = ours;
-    const what = `${isIntact ? "intact" : "NOT intact"}, ${packets.toFixed(3)} packets a block, at most 1.3`;
-    return [[`${title}: ${what}`, isIntact && packets <= 1.3]];
+    const what = `${isIntact ? "intact" : "NOT intact"}, ${packets.toFixed(3)} packets a block, at most ${most}`;
+    return [[`${title}: ${what}`, isIntact && packets <= most]];
   }
 
   lessCpu(title: string, peer: FileServerName): readonly Goal[] {
@@ -155,7 +157,7 @@ class Results {
       ...this.times(LOCK_STEP, 1),
       ...WINDOWS.flatMap((size) => this.times(`windowsize ${size}`, 1.2)),
       ...this.times(LOST, 20),
-      ...Object.keys(OURS_ON_BAD_WIRES).flatMap((title) => this.fewPackets(title)),
+      ...Object.entries(OURS_ON_BAD_WIRES).flatMap(([title, [, most]]) => this.fewPackets(title, most)),
       ...this.times(MANY, 2, ["dnsmasq"]),
       ...this.lessCpu(MANY, "dnsmasq"),
     ];

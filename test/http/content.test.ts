@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { expect, test } from "vitest";
 import { mediaType, parseRange } from "../../src/http/content.ts";
 
@@ -36,4 +37,19 @@ test.each([
 test("an empty file has no part", () => {
   expect(parseRange("bytes=0-", 0)).toBe("unsatisfiable");
   expect(parseRange(undefined, 0)).toBe("whole");
+});
+
+test("whatever a Range header says, no octet outside of the file is asked for", { timeout: 60_000 }, () => {
+  const piece = fc.constantFrom("bytes=", "-", ",", "0", "9", "99", "1".repeat(16), " ", "e", "\0", "0x1");
+  const text = fc.oneof(
+    fc.string({ maxLength: 30 }),
+    fc.array(piece, { maxLength: 8 }).map((pieces) => `bytes=${pieces.join("")}`),
+  );
+  fc.assert(
+    fc.property(text, fc.nat(200), (header, sizeBytes) => {
+      const range = parseRange(header, sizeBytes);
+      return typeof range !== "object" || (range.first >= 0 && range.first <= range.last && range.last < sizeBytes);
+    }),
+    { numRuns: 10_000 },
+  );
 });

@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { expect, test } from "vitest";
 import { ETHERNET_BLKSIZE, negotiate } from "../../src/tftp/options.ts";
 import { decodePacket, type TftpOption } from "../../src/tftp/packet.ts";
@@ -82,4 +83,18 @@ test("of an option given twice the first counts", () => {
       1,
     ),
   ).toMatchObject({ blksize: 1024, oack: [["blksize", "1024"]] });
+});
+
+test("a storm of options of any kind ends within the limits, and agrees to none twice", { timeout: 60_000 }, () => {
+  const name = fc.oneof(fc.constantFrom("blksize", "BLKSIZE", "windowsize", "WindowSize", "tsize", "timeout", "__proto__"), fc.string());
+  const value = fc.oneof(fc.string({ maxLength: 20 }), fc.integer().map(String), fc.nat(70_000).map(String));
+  fc.assert(
+    fc.property(fc.array(fc.tuple(name, value), { maxLength: 60 }), fc.option(fc.nat(), { nil: undefined }), (options, sizeBytes) => {
+      const { blksize, windowsize, timeoutMs = 1000, oack } = negotiate(options, LIMITS, sizeBytes);
+      const isWithin = blksize >= 8 && blksize <= LIMITS.blksize && windowsize >= 1 && windowsize <= LIMITS.windowsize;
+      const isOnce = new Set(oack.map(([each]) => each.toLowerCase())).size === oack.length;
+      return isWithin && timeoutMs >= 1000 && timeoutMs <= 255_000 && isOnce;
+    }),
+    { numRuns: 10_000 },
+  );
 });
