@@ -14,6 +14,7 @@ import {
   topPage,
   type Work,
 } from "./state.ts";
+import { MAX_TYPED_AHEAD, typeAhead, waitsForPage } from "./type-ahead.ts";
 
 /** Lines of a log that are kept to scroll back in. */
 export const MAX_FOLLOWED = 500;
@@ -31,14 +32,16 @@ export function step(state: ConsoleState, event: ConsoleEvent): Step {
   switch (event.type) {
     case "key":
       return pressed(state, event.key);
-    case "loaded":
-      return changePage(state, event.page, "screen", ({ problem: _problem, ...page }) => ({
+    case "loaded": {
+      const shown = changePage(state, event.page, "screen", ({ problem: _problem, ...page }) => ({
         ...page,
         view: event.view,
         selected: Math.min(page.selected, Math.max(0, event.view.items.length - 1)),
       }));
+      return topPage(state)?.id === event.page ? typed(shown.state) : shown;
+    }
     case "loadFailed":
-      return changePage(state, event.page, "screen", (page) => ({ ...page, problem: event.reason }));
+      return changePage(withoutTypedAhead(state), event.page, "screen", (page) => ({ ...page, problem: event.reason }));
     case "line":
       return changePage(state, event.page, "follow", (page) => {
         return { ...page, lines: [...page.lines, event.text].slice(-MAX_FOLLOWED), back: page.back === 0 ? 0 : page.back + 1 };
@@ -66,6 +69,24 @@ function still(state: ConsoleState, ...effects: readonly Effect[]): Step {
 
 function withoutWork({ work: _work, ...state }: ConsoleState): ConsoleState {
   return state;
+}
+
+function withoutTypedAhead({ typedAhead: _typedAhead, ...state }: ConsoleState): ConsoleState {
+  return state;
+}
+
+/** The page is there: what was typed for it is done, and the rest waits for the next one. */
+function typed(state: ConsoleState): Step {
+  const { typedAhead: { keys, octets } = { keys: [], octets: 0 } } = state;
+  const tooMuch = `More than ${MAX_TYPED_AHEAD} characters came before this page was there: nothing of it was done.`;
+  const before = withoutTypedAhead(state);
+  return keys.reduce<Step>(
+    (sofar, key) => {
+      const next = pressed(sofar.state, key);
+      return { state: next.state, effects: [...sofar.effects, ...next.effects] };
+    },
+    still(octets > MAX_TYPED_AHEAD ? { ...before, message: tooMuch } : before),
+  );
 }
 
 function changePage<K extends Page["kind"]>(
@@ -101,7 +122,7 @@ function back(state: ConsoleState, count: number): Step {
   const unfollow = state.pages
     .slice(kept)
     .flatMap((page): Effect[] => (page.kind === "follow" ? [{ type: "unfollow", page: page.id }] : []));
-  return reload({ ...state, pages: state.pages.slice(0, kept) }, ...unfollow);
+  return reload({ ...withoutTypedAhead(state), pages: state.pages.slice(0, kept) }, ...unfollow);
 }
 
 function reset(state: ConsoleState): Step {
@@ -113,7 +134,8 @@ function reset(state: ConsoleState): Step {
 
 function linked(state: ConsoleState, link: Link): Step {
   const before = state.link;
-  const next = { ...state, link: before.kind === "away" && link.kind === "away" ? { ...link, sinceMs: before.sinceMs } : link };
+  const kept = link.kind === "away" ? withoutTypedAhead(state) : state;
+  const next = { ...kept, link: before.kind === "away" && link.kind === "away" ? { ...link, sinceMs: before.sinceMs } : link };
   // What was on the screen is from before the daemon went away.
   return before.kind === "away" && link.kind === "up" ? reload(next) : still(next);
 }
@@ -181,8 +203,10 @@ function pressed(before: ConsoleState, key: Key): Step {
     return still(state, ...(key.kind === "interrupt" ? [{ type: "login" } as const] : []));
   }
   switch (page?.kind) {
-    case "screen":
-      return onScreen(state, page, key);
+    case "screen": {
+      const isThere = page.view !== undefined || page.problem !== undefined;
+      return isThere || !waitsForPage(key) ? onScreen(state, page, key) : still({ ...state, typedAhead: typeAhead(state.typedAhead, key) });
+    }
     case "form":
       return onForm(state, page, key);
     case "follow":

@@ -1,6 +1,7 @@
 import type { FormState } from "./form.ts";
 import type { Key } from "./keys.ts";
 import type { Follow, Handover, Item, Job, Outcome, Paste, Screen, View } from "./screen.ts";
+import type { TypedAhead } from "./type-ahead.ts";
 
 /** The console as it is: pages over pages, the last of which is shown. Pure: {@link step} makes the next one. */
 export interface ConsoleState {
@@ -11,6 +12,8 @@ export interface ConsoleState {
   readonly work?: Work;
   /** What came of the last thing that was done; it stands until the next key. */
   readonly message?: string;
+  /** Keys that wait until the page that is shown is there. */
+  readonly typedAhead?: TypedAhead;
   readonly nextId: number;
 }
 

@@ -6,6 +6,7 @@ import { render } from "../../../board/console/render.ts";
 import { type Form, type Item, type Job, type Screen, typedConfirmation } from "../../../board/console/screen.ts";
 import { type ConsoleEvent, type ConsoleState, type Effect, topPage } from "../../../board/console/state.ts";
 import { ROWS, WIDTH } from "../../../board/console/terminal.ts";
+import { MAX_TYPED_AHEAD } from "../../../board/console/type-ahead.ts";
 
 const wipe: Job = { title: "wipe", run: async () => ({ message: "wiped" }) };
 const confirmation: Form = typedConfirmation("Wipe", ["All of it goes."], "wipe it", wipe);
@@ -65,6 +66,44 @@ describe("numbers and arrows", () => {
     const played = new Played().type("2\r\u001b");
     expect(played.state.pages).toHaveLength(1);
     expect(played.type("\u001b").state.pages).toHaveLength(1);
+  });
+});
+
+describe("what is typed before a page is there", () => {
+  /** The home page is asked for, and has not come. */
+  const early = (text: string): Played => {
+    const played = new Played();
+    played.state = openConsole(home).state;
+    played.effects.length = 0;
+    return played.add({ type: "link", link: up }).type(text);
+  };
+  const arrive = (played: Played, page = played.state.nextId - 1): Played =>
+    played.add({ type: "loaded", page, view: { lines: [], items } });
+
+  it("is done when it is, page after page", () => {
+    const played = early("2\r2\r1\rwipe it\r");
+    expect(played.effects).toEqual([]);
+    expect(topPage(arrive(played).state)).toMatchObject({ screen: { title: "Page" } });
+    expect(played.started).toEqual([]);
+    expect(arrive(arrive(played)).started).toEqual(["wipe"]);
+  });
+
+  it("is forgotten when the person leaves, when the page does not come, and when the daemon goes away", () => {
+    const away = { kind: "away", sinceMs: 1000, reason: "no daemon is running there" } as const;
+    const ends: readonly ((played: Played) => Played)[] = [
+      (played) => played.type("\u001b"),
+      (played) => played.add({ type: "loadFailed", page: 1, reason: "no answer" }),
+      (played) => played.add({ type: "link", link: away }, { type: "link", link: up }),
+      (played) => played.add({ type: "reset" }),
+    ];
+    for (const end of ends) expect(arrive(end(early("1\rwipe it\r")), 1).started).toEqual([]);
+  });
+
+  it("is left alone as a whole when it is a text that was pasted upon the menu", () => {
+    const played = arrive(early(`${"x".repeat(MAX_TYPED_AHEAD)}1\rwipe it\r`));
+    expect(played.started).toEqual([]);
+    expect(played.state.message).toContain("nothing of it was done");
+    expect(played.type("1\rwipe it\r").started).toEqual(["wipe"]);
   });
 });
 
