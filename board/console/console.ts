@@ -32,6 +32,8 @@ const QUIET_MS = 30_000;
 /** After this long, what was half typed is forgotten. */
 const IDLE_MS = 10 * 60_000;
 const LOAD_TIMEOUT_MS = 30_000;
+/** A page takes two seconds at 9600 baud; a terminal that takes nothing for longer is not waited for. */
+const FRAME_TIMEOUT_MS = 10_000;
 
 /**
  * Carries out what the model asks for, and sends its frames down the line. A frame is sent only when the one before has been
@@ -52,6 +54,7 @@ export class Console {
   #keyAtMs = 0;
   #paintedWholeAtMs = 0;
   #lent = false;
+  #taken = Promise.withResolvers<void>();
 
   constructor(options: ConsoleOptions) {
     this.#options = options;
@@ -75,7 +78,10 @@ export class Console {
         if (line.canLeave) return stop();
         this.#dispatch({ type: "reset" });
       },
-      drained: () => this.#painted(false),
+      drained: () => {
+        this.#taken.resolve();
+        this.#painted(false);
+      },
     });
     void this.#watchDaemon();
     await this.#end.promise;
@@ -238,11 +244,24 @@ export class Console {
   async #lend(command: readonly string[], notice: string, raw: boolean): Promise<number> {
     const { line } = this.#options;
     this.#lent = true;
+    // The page that is on its way would otherwise take the place of what has to be said now.
+    await this.#whenTaken();
     if (line.ready) line.write(`\u001b[m\u001b[2J\u001b[H${notice}\r\n\r\n`);
+    await this.#whenTaken();
     const code = await line.lend(command, raw);
     this.#lent = false;
     this.#painter.forget();
     return code;
+  }
+
+  /** What was written last has gone down the line, or never will. */
+  async #whenTaken(): Promise<void> {
+    if (this.#options.line.ready) return;
+    this.#taken = Promise.withResolvers<void>();
+    const enough = new AbortController();
+    const signal = AbortSignal.any([enough.signal, this.#stopped.signal]);
+    await Promise.race([this.#taken.promise, sleep(FRAME_TIMEOUT_MS, undefined, { signal }).catch(() => undefined)]);
+    enough.abort();
   }
 
   /** How the daemon answers, for as long as the console runs. One question is under way at a time. */

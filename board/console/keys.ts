@@ -34,6 +34,9 @@ const MAX_SEQUENCE = 16;
 
 const ESC = 0x1b;
 const BEL = 0x07;
+const CAN = 0x18;
+/** Of a ZMODEM header in hexadecimal: type, four octets, checksum (Forsberg, "The ZMODEM Inter Application File Transfer Protocol", 7.3.3). */
+const HEADER_DIGITS = 14;
 
 /** Control characters that do something here (ECMA-48, 8.2); all others are noise. */
 const CONTROLS: Readonly<Record<number, NamedKey>> = {
@@ -73,7 +76,12 @@ const TILDES: Readonly<Record<string, NamedKey>> = {
   "8": "end",
 };
 
-type Expecting = { readonly kind: "ground" } | { readonly kind: "escape" } | { readonly kind: "sequence"; readonly text: string };
+type Expecting =
+  | { readonly kind: "ground" }
+  | { readonly kind: "escape" }
+  | { readonly kind: "sequence"; readonly text: string }
+  /** What the other side of a file transfer still says: its digits and its CR would choose an item of a menu. */
+  | { readonly kind: "header"; readonly text: string };
 
 /**
  * Octets of a line become keys. It takes anything that a line can deliver, in pieces of any size, and never throws. After
@@ -113,6 +121,10 @@ export class KeyDecoder {
       this.#expecting = { kind: "escape" };
       return before === "escape" ? { kind: "escape" } : before === "sequence" ? { kind: "noise" } : undefined;
     }
+    if (octet === CAN) {
+      this.#expecting = { kind: "header", text: "" };
+      return { kind: "noise" };
+    }
     switch (this.#expecting.kind) {
       case "ground":
         return this.#plain(octet);
@@ -120,7 +132,19 @@ export class KeyDecoder {
         return this.#afterEscape(octet);
       case "sequence":
         return this.#inSequence(this.#expecting.text, octet);
+      case "header":
+        return this.#inHeader(this.#expecting.text, octet);
     }
+  }
+
+  #inHeader(text: string, octet: number): Key | undefined {
+    const whole = text + String.fromCharCode(octet);
+    if (/^B[\da-f]*$/.test(whole) && whole.length <= 1 + HEADER_DIGITS) {
+      this.#expecting = { kind: "header", text: whole };
+      return undefined;
+    }
+    this.#expecting = { kind: "ground" };
+    return text.length === 1 + HEADER_DIGITS ? { kind: "noise" } : this.#plain(octet);
   }
 
   #plain(octet: number): Key | undefined {

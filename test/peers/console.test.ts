@@ -1,6 +1,6 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
@@ -29,13 +29,18 @@ class Cable {
   readonly seat: Seat = new Seat((text) => this.#socat.stdin.write(text, "latin1"));
   readonly #socat: ChildProcessByStdio<Writable, Readable, null>;
   readonly #ended: Promise<unknown>;
+  /** Who reads the line beside the terminal. */
+  #taker: Writable | undefined;
 
   constructor(resources: Resources, device: string) {
     const args = ["--pdeathsig", "KILL", "--", "socat", "STDIO", `PTY,link=${device},raw,echo=0`];
     this.#socat = spawn("setpriv", args, { stdio: ["pipe", "pipe", "ignore"] });
     this.#ended = once(this.#socat, "exit");
     this.#socat.stdin.on("error", () => undefined);
-    this.#socat.stdout.on("data", (octets: Buffer) => this.seat.append(octets));
+    this.#socat.stdout.on("data", (octets: Buffer) => {
+      this.seat.append(octets);
+      this.#taker?.write(octets);
+    });
     resources.defer("cable", () => this.pull());
   }
 
@@ -45,6 +50,17 @@ class Cable {
 
   shows(wanted: RegExp): Promise<string> {
     return this.seat.shows(wanted);
+  }
+
+  /** A program of the terminal transfers files over the line; resolves to its exit code. The person still sees what comes. */
+  async transfer(program: string, args: readonly string[], cwd: string): Promise<number> {
+    const child = spawn(program, args, { cwd, stdio: ["pipe", "pipe", "ignore"] });
+    child.stdin.on("error", () => undefined);
+    child.stdout.on("data", (octets: Buffer) => this.#socat.stdin.write(octets));
+    this.#taker = child.stdin;
+    const [code] = (await once(child, "close")) as [number];
+    this.#taker = undefined;
+    return code;
   }
 
   /** Nothing goes either way. */
@@ -171,6 +187,57 @@ describe("a person at the serial line", () => {
     cable.type(`${RACK.replaceAll("uqbar", "orbis").replaceAll("\n", "\r")}.\r`);
     await cable.shows(/The configuration is in force/);
     expect(readFileSync(files.config, "utf8")).toBe(RACK.replaceAll("uqbar", "orbis"));
+  });
+});
+
+describe("a file transfer over the line (zmodem)", () => {
+  const RESTORED = RACK.replaceAll("uqbar", "orbis");
+
+  async function toBackup(): Promise<Cable> {
+    await Daemon.start(resources, namespace, files);
+    const cable = new Cable(resources, device);
+    startConsole();
+    await cable.shows(/ > +1 {2}Status/);
+    cable.type("10\r");
+    await cable.shows(/^Back up and restore/);
+    return cable;
+  }
+
+  it("brings the configuration to the person's laptop", async () => {
+    const cable = await toBackup();
+    const laptop = join(folder, "laptop");
+    mkdirSync(laptop);
+    cable.type("2\r");
+    await cable.shows(/Start your terminal's zmodem receive now/);
+    const received = cable.transfer("rz", ["-b", "-q"], laptop);
+    await cable.shows(/rackboot\.yaml was sent/);
+    // A pty loses the last two octets of sz, so that rz goes on asking for a while: that is nobody's choice in the menu.
+    expect(await received).toBe(0);
+    await cable.shows(/^Back up and restore/);
+    expect(readFileSync(join(laptop, "rackboot.yaml"), "utf8")).toBe(RACK);
+  });
+
+  it("brings a configuration back, whatever it is called there, and asks before it takes the place of what runs", async () => {
+    const cable = await toBackup();
+    writeFileSync(join(folder, "rack of last week.txt"), RESTORED);
+    cable.type("4\r");
+    await cable.shows(/Send rackboot\.yaml with your terminal's zmodem now/);
+    expect(await cable.transfer("sz", ["-b", "-q", "rack of last week.txt"], folder)).toBe(0);
+    await cable.shows(/Type restore to go on/);
+    expect(readFileSync(files.config, "utf8")).toBe(RACK);
+    cable.type("restore\r");
+    await cable.shows(/The configuration is in force/);
+    expect(readFileSync(files.config, "utf8")).toBe(RESTORED);
+  });
+
+  it("that is called off changes nothing, and the menu is there again", async () => {
+    const cable = await toBackup();
+    cable.type("4\r");
+    await cable.shows(/Send rackboot\.yaml with your terminal's zmodem now/);
+    // Five CAN end a session of ZMODEM (Forsberg, "The ZMODEM Inter Application File Transfer Protocol", 8.1).
+    cable.type("\u0018".repeat(8));
+    await cable.shows(/^Back up and restore.*Nothing was received/s);
+    expect(readFileSync(files.config, "utf8")).toBe(RACK);
   });
 });
 

@@ -11,7 +11,7 @@ declare -A GROUPS_OF=(
     libiscsi-bin grub-pc-bin systemd-boot-efi qemu-utils qemu-block-extra tgt istgt fio
     tftp-hpa atftp atftpd ipxe tcpdump dnsmasq-base isc-dhcp-client busybox openssl
     isc-dhcp-relay dhcpcd-base network-manager kea-admin kea-dhcp4-server
-    rauc dbus genimage squashfs-tools
+    rauc dbus genimage squashfs-tools lrzsz
     qemu-system-arm u-boot-qemu g++-aarch64-linux-gnu kmod python3-magic
     xfsprogs btrfs-progs dosfstools mtools socat xorriso cpio bzip2 lz4 xz-utils zstd
   "

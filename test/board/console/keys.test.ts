@@ -61,6 +61,14 @@ describe("a disturbed line", () => {
     expect(keysOf(`\u001b[${"1;".repeat(40)}A`)).toContain("noise");
   });
 
+  it("chooses nothing with what the other side of a file transfer still says", () => {
+    // ZFIN as rz sends it again and again, in lrzsz 0.12.21.
+    const header = "**\u0018B0800000000022d\r\u008a";
+    expect(keysOf(`${header}${header}7\r`)).toEqual(['"**"', "noise", "noise", "noise", '"**"', "noise", "noise", "noise", '"7"', "enter"]);
+    expect(keysOf("\u0018\u0018\u00187")).toEqual(["noise", "noise", "noise", '"7"']);
+    expect(keysOf("\u0018B08\r")).toEqual(["noise", "enter"]);
+  });
+
   it("may stay silent without a trace: breaks, flow control, bells", () => {
     expect(keysOf("\u0000\u0011\u0013\u0007")).toEqual([]);
   });
