@@ -41,6 +41,8 @@ export interface DaemonOptions {
   readonly lastGood?: string;
   /** What a new board starts from, and what its first file begins as. */
   readonly factory?: string;
+  /** While this file is there, a start is from the factory's all the same. */
+  readonly recovery?: string;
   /** Whose lamps and button; absent: what the environment or the device tree says. */
   readonly board?: string;
   readonly logFormat: LogFormat;

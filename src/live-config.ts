@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import type { Appliance } from "./appliance.ts";
 import type { ConfigEdited, ConfigWork } from "./control/config-operations.ts";
@@ -15,6 +15,8 @@ export interface LiveConfigOptions {
   readonly lastGood?: string;
   /** What the first file begins as where there is none. */
   readonly factory?: string;
+  /** While it is there, the factory's is what starts; it goes when the person's file is in force again. */
+  readonly recovery?: string;
   readonly appliance: Appliance;
   readonly store: Store;
   readonly logger: Logger;
@@ -37,8 +39,18 @@ export class LiveConfig implements ConfigWork {
   /** Good or bad; undefined where it could not be put in force, so that the same file is tried again. */
   #lastRead: ConfigReading | undefined;
   #inForce: GoodReading;
+  /** What is in force is what the person's file says. */
+  #isFile: boolean;
   /** In force, and not in the file. */
-  #trial: { readonly before: GoodReading; readonly text: string; readonly trialText: string; readonly reading: GoodReading } | undefined;
+  #trial:
+    | {
+        readonly before: GoodReading;
+        readonly wasFile: boolean;
+        readonly text: string;
+        readonly trialText: string;
+        readonly reading: GoodReading;
+      }
+    | undefined;
   /** Called when what was tried out is kept or gone. */
   onTrialOver: () => void = () => undefined;
 
@@ -47,13 +59,14 @@ export class LiveConfig implements ConfigWork {
     const { reading, from } = options.starting;
     this.#inForce = reading;
     this.#file = reading.file;
-    this.#lastRead = from === "file" ? reading : readConfig(reading.file);
+    this.#isFile = from === "file";
+    this.#lastRead = this.#isFile ? reading : readConfig(reading.file);
   }
 
   /** What runs is what was read at the start; from now on it may change. */
   begin(): void {
-    const { reading, from, rejected } = this.#options.starting;
-    this.#loaded(reading, from === "file");
+    const { reading, rejected } = this.#options.starting;
+    this.#loaded(reading, this.#isFile);
     if (rejected !== undefined) this.#rejected(rejected);
     this.#ready.resolve();
   }
@@ -98,9 +111,9 @@ export class LiveConfig implements ConfigWork {
       const { file, text } = this.read();
       const result = editConfig(text, file, edit);
       if (!result.ok) throw new ConfigRefused(`${result.problems.map(formatProblem).join("\n")}\nNothing was changed.`);
-      const before = this.#inForce;
+      const [before, wasFile] = [this.#inForce, this.#isFile];
       await this.#inForceOrRefused(result.reading);
-      this.#trial = { before, text, trialText: result.text, reading: result.reading };
+      this.#trial = { before, wasFile, text, trialText: result.text, reading: result.reading };
     });
   }
 
@@ -121,7 +134,7 @@ export class LiveConfig implements ConfigWork {
       const trial = this.#trial;
       if (trial === undefined) return;
       await this.#inForceOrRefused(trial.before);
-      this.#loaded(trial.before);
+      this.#loaded(trial.before, trial.wasFile);
     });
   }
 
@@ -193,6 +206,7 @@ export class LiveConfig implements ConfigWork {
   #loaded(reading: GoodReading, isFile = true): void {
     const { config, file, notices } = reading;
     this.#inForce = reading;
+    this.#isFile = isFile;
     // What the file says is in force: whatever was tried out is over.
     this.#trial = undefined;
     this.onTrialOver();
@@ -204,7 +218,8 @@ export class LiveConfig implements ConfigWork {
       macs: config.machines.flatMap(({ macs }) => macs),
       volumes: [...new Set([...config.volumes.keys(), ...config.machines.flatMap(({ disks }) => disks)])],
     });
-    const { lastGood } = this.#options;
+    const { lastGood, recovery } = this.#options;
+    if (isFile && recovery !== undefined) rmSync(recovery, { force: true });
     if (!isFile || lastGood === undefined) return;
     try {
       keepLastGood(file, lastGood);

@@ -8,6 +8,7 @@ interface ServeOptions {
   readonly config: string;
   readonly lastGood?: string;
   readonly factory?: string;
+  readonly recovery?: string;
   readonly socket?: string;
   readonly board?: string;
   readonly logFormat: LogFormat;
@@ -24,6 +25,7 @@ export const addServe: AddCommand = (program, context) => {
       "where to keep a copy of what ran, to start from when the file is bad; that is told, and the file is still followed",
     )
     .option("--factory <file>", "what to start from where there is neither file nor copy")
+    .option("--recovery <file>", "while it is there, start from the factory's all the same; it goes with the first change that is kept")
     .option("--socket <path>", "where to make the control socket (default: $RACKBOOT_SOCKET, /run/rackboot or $XDG_RUNTIME_DIR/rackboot)")
     .option("--board <name>", "whose lamps and button to use (default: $RACKBOOT_BOARD, or what the device tree says)")
     .addOption(new Option("--log-format <format>", "lines for people, or JSON").choices(["text", "json"]).default("text"))
@@ -43,6 +45,7 @@ export const addServe: AddCommand = (program, context) => {
       const { runDaemon } = await import("../daemon.ts");
       context.exitCode = await runDaemon(starting, {
         ...(options.factory !== undefined && { factory: options.factory }),
+        ...(options.recovery !== undefined && { recovery: options.recovery }),
         ...(options.lastGood !== undefined && { lastGood: options.lastGood }),
         ...(options.socket !== undefined && { socket: options.socket }),
         ...(options.board !== undefined && { board: options.board }),

@@ -14,12 +14,15 @@ export interface StartingConfig {
 
 /**
  * What a daemon that must start starts from: the person's file; where that is bad, the last one that ran; on a new board the
- * factory's. Whatever it is, it stands in the place of `file`: paths are relative to that, and that is what is followed.
+ * factory's, and so also while the file `recovery` is there. Whatever it is, it stands in the place of `file`: paths are relative to
+ * that, and that is what is followed and edited.
  */
 export function readStartingConfig(
   file: string,
-  { lastGood, factory }: { readonly lastGood?: string; readonly factory?: string },
+  { lastGood, factory, recovery }: { readonly lastGood?: string; readonly factory?: string; readonly recovery?: string },
 ): StartingConfig | Extract<ConfigReading, { ok: false }> {
+  const asMade = recovery !== undefined && factory !== undefined && existsSync(recovery) ? readAs(file, factory) : undefined;
+  if (asMade !== undefined) return { ok: true, reading: asMade, from: "factory" };
   const reading = readConfig(file);
   if (reading.ok) return { ok: true, reading, from: "file" };
   const rejected = reading.problems.map(formatProblem);

@@ -56,6 +56,18 @@ describe("a board that must start", () => {
     expect(readStartingConfig(file, { lastGood })).toMatchObject({ ok: false, file });
   });
 
+  it("starts from the factory's where somebody held the button, and leaves what is on the card as it is", () => {
+    const recovery = join(folder, "recovery");
+    starts(text("10.0.0.1"));
+    writeFileSync(recovery, "");
+    const starting = readStartingConfig(file, { lastGood, factory, recovery });
+    expect(starting).toMatchObject({ from: "factory", reading: { file, config: { network: { address: "172.16.0.1" } } } });
+    expect(starting).not.toHaveProperty("rejected");
+    rmSync(recovery);
+    expect(readStartingConfig(file, { lastGood, factory, recovery })).toMatchObject({ from: "file" });
+    expect(readFileSync(file, "utf8")).toBe(text("10.0.0.1"));
+  });
+
   it("keeps what runs, and writes it only where it is another one: the card's state wears out too", () => {
     starts(text("10.0.0.1"));
     keepLastGood(file, lastGood);

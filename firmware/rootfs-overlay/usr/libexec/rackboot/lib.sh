@@ -5,7 +5,7 @@ RUN=/run/rackboot
 SERVING=$RUN/serving
 # There while a person is logged in without the daemon.
 LOGIN=$RUN/login
-# There where the button was held at power-on: factory network settings, no machines.
+# There where the button was held at power-on: factory network settings and no machines, until a change is kept.
 RECOVERY=$RUN/recovery
 # There from the moment when the board goes down.
 STOPPING=$RUN/stopping
