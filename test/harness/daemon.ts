@@ -34,8 +34,13 @@ export class Daemon {
   }
 
   /** Resolves when it is ready to serve; throws with its last words when it ends before. */
-  static async start(resources: Resources, namespace: NetworkNamespace, files: DaemonFiles): Promise<Daemon> {
-    const command = [process.execPath, "--no-warnings", RACKBOOT, "serve", "--config", files.config, "--socket", files.socket];
+  static async start(
+    resources: Resources,
+    namespace: NetworkNamespace,
+    files: DaemonFiles,
+    options: readonly string[] = [],
+  ): Promise<Daemon> {
+    const command = [process.execPath, "--no-warnings", RACKBOOT, "serve", "--config", files.config, "--socket", files.socket, ...options];
     const daemon = new Daemon(files, namespace.start(resources, command), namespace);
     const deadline = Date.now() + READY_TIMEOUT_MS;
     while (!(await daemon.#ready())) {

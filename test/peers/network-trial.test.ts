@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -98,5 +98,25 @@ describe("a network change", () => {
     await expect(client.call("network.apply", { ...MOVED, interface: "nosuch0" })).rejects.toThrow(/nosuch0.*nothing was changed/s);
     expect(await addresses()).toEqual(["172.17.0.1/24", "192.0.2.7/24"]);
     expect(await answers("172.17.0.1")).toBe(true);
+  });
+});
+
+describe("a board whose button was held at power-on", () => {
+  it("has the factory's address over whatever is on the card, and mends the card's file once a change is kept", async () => {
+    const [factory, recovery] = [join(folder, "factory.yaml"), join(folder, "recovery")];
+    writeFileSync(factory, RACK.replaceAll("172.17.0", "172.16.0"));
+    writeFileSync(recovery, "");
+    const options = ["--factory", factory, "--recovery", recovery];
+    await Daemon.start(resources, namespace, files, options);
+    expect(await addresses()).toEqual(["172.16.0.1/24", "192.0.2.7/24"]);
+    expect(readFileSync(files.config, "utf8")).toBe(RACK);
+    await client.call("network.apply", MOVED);
+    await client.call("network.revert", {});
+    expect(await addresses()).toEqual(["172.16.0.1/24", "192.0.2.7/24"]);
+    expect(existsSync(recovery)).toBe(true);
+    await client.call("network.apply", MOVED);
+    await client.call("network.confirm", {});
+    expect(readFileSync(files.config, "utf8")).toBe(RACK.replaceAll("172.17.0", "172.18.0"));
+    expect(existsSync(recovery)).toBe(false);
   });
 });
