@@ -2,12 +2,12 @@ import { mkdirSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { SlotName } from "../../board/update/slots.ts";
-import { type Card, cardLayout } from "./card.ts";
+import type { BootFiles, Card, CardImages } from "./card.ts";
 import { runMaker } from "./maker.ts";
 import { Monitor } from "./monitor.ts";
 import type { NetworkNamespace } from "./netns.ts";
 import { type BackgroundProcess, runOrThrow } from "./process.ts";
+import { Qtest } from "./qtest.ts";
 import type { Resources } from "./resources.ts";
 import { Seat } from "./seat.ts";
 import { Transcript } from "./transcript.ts";
@@ -26,19 +26,18 @@ const GPIODIR = 0x400;
 /** As in board/qemu-virt/board.yaml. */
 export const LAMP_LINES = { ready: 0, rack: 1, disk: 2, fault: 4 } as const;
 export type LampName = keyof typeof LAMP_LINES;
+const BUTTON_LINE = 3;
 
-/** What test/setup/board.sh gathered, with today's root file system. */
-export interface BoardParts {
-  readonly kernel: string;
-  readonly initrd: string;
-  readonly root: string;
+/** What test/setup/board-image.sh made. */
+export interface BoardParts extends CardImages {
+  readonly folder: string;
 }
 
 /** Gathers and builds what is missing; `tell` gets the progress, line by line. */
 export async function ensureBoard(resources: Resources, folder: string, tell: (line: string) => void): Promise<BoardParts> {
   const gathered = await runMaker(resources, [join(SETUP, "board.sh")], tell);
-  const root = await runMaker(resources, [join(SETUP, "board-image.sh"), gathered, folder], tell);
-  return { kernel: join(gathered, "vmlinuz"), initrd: join(gathered, "initrd.img"), root };
+  const made = await runMaker(resources, [join(SETUP, "board-image.sh"), gathered, folder], tell);
+  return { folder: made, boot: join(made, "boot.vfat"), root: join(made, "rootfs.squashfs") };
 }
 
 /** A disk behind a USB bridge (UAS). */
@@ -50,8 +49,20 @@ export interface UsbDisk {
 
 export interface BoardOptions {
   readonly directory: string;
-  readonly parts: BoardParts;
   readonly card: Card;
+}
+
+/** Where QEMU listens. */
+interface Sockets {
+  readonly uart: string;
+  readonly monitor: string;
+  readonly qtest: string;
+}
+
+/** An entry of QEMU's object model. */
+interface ObjectProperty {
+  readonly name: string;
+  readonly type: string;
 }
 
 /** How it came to be off: by itself in good order, for a restart, by its watchdog, or by the cord. */
@@ -73,6 +84,9 @@ export class Board {
   #process: BackgroundProcess | undefined;
   #socket: Socket | undefined;
   #monitor: Monitor | undefined;
+  #qtest: Qtest | undefined;
+  /** The PL061 in QEMU's object model. */
+  #chip = "";
   #cut = false;
   #commands = 0;
 
@@ -104,20 +118,26 @@ export class Board {
     await monitor.command("qom-set", { path: `/machine/peripheral/${bridge.id}`, property: "attached", value: true });
   }
 
-  /** `tryboot`: the one start of the other system that a restart asked for. */
-  async powerOn({ tryboot = false }: { readonly tryboot?: boolean } = {}): Promise<void> {
+  /** `tryboot`: the one start of the other system that a restart asked for. `held`: somebody has a finger on the button. */
+  async powerOn({ tryboot = false, held = false }: { readonly tryboot?: boolean; readonly held?: boolean } = {}): Promise<void> {
     if (this.on) throw new Error("the board is on already");
     this.uart.skip();
     const uart = join(this.#options.directory, "uart.sock");
     const monitor = join(this.#options.directory, "monitor.sock");
-    const slot = await this.#options.card.slotToStart(tryboot);
-    const process = this.#namespace.start(this.#resources, this.#commandLine(uart, monitor, slot));
+    const qtest = join(this.#options.directory, "qtest.sock");
+    const { card } = this.#options;
+    const files = await card.bootFiles(await card.slotToStart(tryboot));
+    const process = this.#namespace.start(this.#resources, this.#commandLine({ uart, monitor, qtest }, files));
     this.#process = process;
     this.#cut = false;
     await this.#whenThere(process, async () => {
       this.#socket = await this.#connect(uart);
       this.#monitor = await Monitor.open(monitor);
+      this.#qtest = await Qtest.open(qtest);
     });
+    const parts = (await this.#powered().command("qom-list", { path: "/machine/unattached" })) as readonly ObjectProperty[];
+    this.#chip = `/machine/unattached/${parts.find(({ type }) => type === "child<pl061>")?.name}`;
+    if (held) await this.hold();
   }
 
   /** Resolves when it has no power any more. */
@@ -175,9 +195,13 @@ export class Board {
     return { ready: lit("ready"), rack: lit("rack"), disk: lit("disk"), fault: lit("fault") };
   }
 
-  /** A short press of the button. */
-  async press(): Promise<void> {
-    await this.#powered().human("system_powerdown");
+  /** A finger on the button, until it is lifted. */
+  async hold(): Promise<void> {
+    await this.#qtest?.setLine(this.#chip, BUTTON_LINE, true);
+  }
+
+  async letGo(): Promise<void> {
+    await this.#qtest?.setLine(this.#chip, BUTTON_LINE, false);
   }
 
   async cutPower(): Promise<void> {
@@ -185,6 +209,7 @@ export class Board {
     await this.#process?.stop("SIGKILL");
     this.#socket?.destroy();
     this.#monitor?.close();
+    this.#qtest?.close();
   }
 
   #powered(): Monitor {
@@ -192,11 +217,8 @@ export class Board {
     return this.#monitor;
   }
 
-  #commandLine(uart: string, monitor: string, slot: SlotName): string[] {
-    const { parts, card, directory } = this.#options;
-    const layout = cardLayout();
-    const number = layout[slot === "a" ? "PARTITION_ROOT_A" : "PARTITION_ROOT_B"] ?? "";
-    const root = `PARTUUID=${layout["DISK_SIGNATURE"]}-${number.padStart(2, "0")}`;
+  #commandLine({ uart, monitor, qtest }: Sockets, files: BootFiles): string[] {
+    const { card, directory } = this.#options;
     const disks = this.#disks.flatMap((disk, index) => {
       const { medium, bridge, drive } = devicesOf(disk, index);
       return ["-blockdev", JSON.stringify(medium), "-device", JSON.stringify(bridge), "-device", JSON.stringify(drive)];
@@ -205,11 +227,10 @@ export class Board {
       "qemu-system-aarch64",
       ...["-machine", "virt", "-cpu", "max,pauth-impdef=on", "-accel", "tcg,thread=multi", "-smp", "2", "-m", "1024"],
       ...["-nodefaults", "-display", "none", "-no-user-config"],
-      ...["-kernel", parts.kernel, "-initrd", parts.initrd],
-      ...["-append", `console=ttyAMA0 quiet panic=10 root=${root} rauc.slot=${slot}`],
+      ...["-kernel", files.kernel, "-initrd", files.initrd, "-append", files.arguments],
       ...["-chardev", `socket,id=uart,path=${uart},server=on,wait=off,logfile=${join(directory, "uart.log")},logappend=on`],
       ...["-serial", "chardev:uart"],
-      ...["-qmp", `unix:${monitor},server=on,wait=off`],
+      ...["-qmp", `unix:${monitor},server=on,wait=off`, "-qtest", `unix:${qtest},server=on,wait=off`, "-qtest-log", "none"],
       ...["-drive", `id=card,if=none,format=raw,file=${card.file}`, "-device", "sdhci-pci", "-device", "sd-card,drive=card"],
       ...["-device", "qemu-xhci,id=usb", ...disks],
       ...["-netdev", `tap,id=rack,ifname=${this.#tap},script=no,downscript=no`],
@@ -251,6 +272,11 @@ function devicesOf({ serial, medium }: UsbDisk, index: number) {
     bridge: { driver: "usb-uas", id: bridge },
     drive: { driver: "scsi-hd", bus: `${bridge}.0`, drive: node, serial },
   };
+}
+
+/** One that is a file, or a stick. */
+export function fileDisk(serial: string, filename: string, readOnly = false): UsbDisk {
+  return { serial, medium: { driver: "raw", "read-only": readOnly, file: { driver: "file", filename, "read-only": readOnly } } };
 }
 
 /** An empty disk of a size that only what is written takes. */

@@ -10,10 +10,26 @@ const LAYOUT_FILE = join(FIRMWARE, "layout.env");
 /** QEMU's SD card wants a power of two, and the layout needs 1.4 GiB of it. */
 const CARD_SIZE = "2G";
 const SECTOR = 512;
+const BOOT_PARTITIONS = { a: "PARTITION_BOOT_A", b: "PARTITION_BOOT_B" } as const;
 
 /** firmware/layout.env, as a program sees it. */
 export function cardLayout(): Readonly<Record<string, string | undefined>> {
   return parseEnv(readFileSync(LAYOUT_FILE, "utf8"));
+}
+
+/** Both images of a half of the card, as test/setup/board-image.sh made them. */
+export interface CardImages {
+  /** A vfat with kernel, initramfs, and a kernel line for each half. */
+  readonly boot: string;
+  /** A squashfs. */
+  readonly root: string;
+}
+
+/** What a boot loader takes from a half of the card. */
+export interface BootFiles {
+  readonly kernel: string;
+  readonly initrd: string;
+  readonly arguments: string;
 }
 
 /** A card as it comes out of the flashing, with one system in its first half. */
@@ -28,8 +44,8 @@ export class Card {
     this.#starts = starts;
   }
 
-  /** `root`: a squashfs for the first half. The layout is the image's; what firmware would load lies outside, in QEMU's hands. */
-  static async flash(directory: string, root: string): Promise<Card> {
+  /** The layout is the image's. */
+  static async flash(directory: string, { boot, root }: CardImages): Promise<Card> {
     rmSync(directory, { recursive: true, force: true });
     mkdirSync(directory, { recursive: true });
     const layout = cardLayout();
@@ -53,6 +69,7 @@ export class Card {
     };
     const starts = new Map(table.partitiontable.partitions.map(({ node, start }) => [Number(/\d+$/.exec(node)?.[0]), start]));
     const card = new Card(file, directory, starts);
+    await card.#put(boot, Number(layout["PARTITION_BOOT_A"]));
     await card.#put(root, Number(layout["PARTITION_ROOT_A"]));
     await card.#format("boot-config", Number(layout["PARTITION_BOOT_CONFIG"]), "32M", (image) => [
       ...["mkfs.vfat", "-n", layout["LABEL_BOOT_CONFIG"] ?? "", image],
@@ -68,24 +85,36 @@ export class Card {
   async slotToStart(tryboot: boolean): Promise<SlotName> {
     const layout = cardLayout();
     const partition = bootPartition(await this.read("autoboot.txt"), tryboot);
-    const slot = (["a", "b"] as const).find((each) => Number(layout[each === "a" ? "PARTITION_BOOT_A" : "PARTITION_BOOT_B"]) === partition);
+    const slot = (["a", "b"] as const).find((each) => Number(layout[BOOT_PARTITIONS[each]]) === partition);
     if (slot === undefined) throw new Error(`autoboot.txt names partition ${partition}, which holds no system`);
     return slot;
+  }
+
+  /** What the boot loader loads of it. */
+  async bootFiles(slot: SlotName): Promise<BootFiles> {
+    const from = this.#partition(Number(cardLayout()[BOOT_PARTITIONS[slot]]));
+    const load = async (name: string): Promise<string> => {
+      await runOrThrow(["mcopy", "-o", "-i", from, `::${name}`, join(this.#directory, name)]);
+      return join(this.#directory, name);
+    };
+    const kernelLine = await load(`cmdline_${slot}.txt`);
+    return { kernel: await load("vmlinuz"), initrd: await load("initrd.img"), arguments: readFileSync(kernelLine, "utf8").trim() };
   }
 
   /** What a person does with a laptop: puts a file on the first partition, which every system can read. */
   async write(name: string, text: string): Promise<void> {
     const file = join(this.#directory, "from-laptop");
     writeFileSync(file, text);
-    await runOrThrow(["mcopy", "-o", "-i", this.#firstPartition, file, `::${name}`]);
+    await runOrThrow(["mcopy", "-o", "-i", this.#partition(1), file, `::${name}`]);
   }
 
   read(name: string): Promise<string> {
-    return runOrThrow(["mtype", "-i", this.#firstPartition, `::${name}`]);
+    return runOrThrow(["mtype", "-i", this.#partition(1), `::${name}`]);
   }
 
-  get #firstPartition(): string {
-    return `${this.file}@@${(this.#starts.get(1) ?? 0) * SECTOR}`;
+  /** For mtools. */
+  #partition(number: number): string {
+    return `${this.file}@@${(this.#starts.get(number) ?? 0) * SECTOR}`;
   }
 
   async #format(name: string, partition: number, size: string, command: (image: string) => readonly string[]): Promise<void> {

@@ -2,7 +2,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Board, emptyDisk, ensureBoard, SERVING_TIMEOUT_MS, type UsbDisk } from "../harness/board.ts";
+import { Board, emptyDisk, ensureBoard, fileDisk, SERVING_TIMEOUT_MS } from "../harness/board.ts";
 import { Card, cardLayout } from "../harness/card.ts";
 import { ensureGuest } from "../harness/guest.ts";
 import { lampsShow } from "../harness/lamp-watch.ts";
@@ -34,13 +34,13 @@ beforeAll(async () => {
   const parts = await ensureBoard(resources, join(directory, "..", "board"), tell);
   rmSync(directory, { recursive: true, force: true });
   network = await NetworkNamespace.create(resources, "172.16.0.2");
-  const card = await Card.flash(directory, parts.root);
+  const card = await Card.flash(directory, parts);
   await card.write("rackboot.yaml", CONFIG);
-  board = await Board.install(resources, network, { directory, parts, card });
+  board = await Board.install(resources, network, { directory, card });
   const ssd = await emptyDisk(join(directory, "ssd.img"), "16G");
   await runOrThrow(["mkfs.xfs", "-q", "-m", "reflink=1", "-L", cardLayout()["LABEL_DATA"] ?? "", ssd]);
-  await board.plug(usbDisk("SSD", ssd));
-  await board.plug(usbDisk("STICK", guest.seed, true));
+  await board.plug(fileDisk("SSD", ssd));
+  await board.plug(fileDisk("STICK", guest.seed, true));
   uqbar = await QemuMachine.install(resources, network, {
     name: "uqbar",
     mac: "52:54:00:16:00:10",
@@ -52,10 +52,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await resources.close();
 });
-
-function usbDisk(serial: string, filename: string, readOnly = false): UsbDisk {
-  return { serial, medium: { driver: "raw", "read-only": readOnly, file: { driver: "file", filename, "read-only": readOnly } } };
-}
 
 async function untilServing(): Promise<void> {
   const deadline = performance.now() + SERVING_TIMEOUT_MS;

@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
-# Puts the root file system of the emulated board together: what test/setup/board.sh gathered, the overlay of firmware/, and the
-# daemon, cross-compiled, in the places where the image's packages install them. Prints the file, a squashfs.
+# Puts both images of a half of the emulated board's card together: what test/setup/board.sh gathered, the overlay of firmware/, and the
+# daemon, cross-compiled, in the places where the image's packages install them. Prints the folder that has them:
+#   root/              the root file system
+#   rootfs.squashfs    the same, as it lies on the card
+#   boot.vfat          kernel, initramfs, and a kernel line for each half
+#   keys/              whom such a card trusts: certificate.pem, key.pem
 # Usage: board-image.sh BOARD FOLDER     BOARD: what board.sh printed; FOLDER: to work in, kept between runs so that little is built twice
 set -euo pipefail
-[[ ${1:-} == --help ]] && { sed -n '2,4p' "$0" | cut -c3-; exit 0; }
+[[ ${1:-} == --help ]] && { sed -n '2,8p' "$0" | cut -c3-; exit 0; }
 board=${1:?which board} out=${2:?which folder}
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
@@ -39,7 +43,6 @@ mkdir -p "$root"/{usr/bin,usr/sbin,usr/share/rackboot,dev,proc,sys,run,tmp,var,r
 copy "$board/node" "$root/usr/bin/node"
 cp -a "$top/firmware/rootfs-overlay/." "$root/"
 find "$root" -name .keep -delete
-cp "$top/firmware/layout.env" "$root/usr/share/rackboot/"
 
 # Busybox is every command that has no program of its own here.
 while read -r path; do
@@ -53,7 +56,30 @@ cp -a "$out/source/package.json" "$out/source/dist" "$out/source/node_modules" "
 ln -s ../lib/rackboot/dist/src/main.js "$root/usr/bin/rackboot"
 install -D "$epoll" "$app/node_modules/epoll/build/Release/epoll.node"
 
-# The kernel's own compression costs an emulated processor more than reading does.
-mksquashfs "$root" "$out/root.squashfs.new" -all-root -noappend -no-progress -quiet -noI -noD -noF -noX -no-xattrs >&2
-mv "$out/root.squashfs.new" "$out/root.squashfs"
-echo "$out/root.squashfs"
+export RACKBOOT_KEYS=$out/keys
+if [[ ! -e $RACKBOOT_KEYS/key.pem ]]; then
+  mkdir -p "$RACKBOOT_KEYS"
+  openssl req -x509 -newkey rsa:3072 -nodes -days 7300 -subj /CN=rackboot-tests -keyout "$RACKBOOT_KEYS/key.pem.new" \
+    -out "$RACKBOOT_KEYS/certificate.pem" 2>/dev/null
+  mv "$RACKBOOT_KEYS/key.pem.new" "$RACKBOOT_KEYS/key.pem"
+fi
+"$top/firmware/board/post-build.sh" "$root" qemu-virt
+install -D "$root/usr/bin/rauc" "$root/usr/libexec/debian-rauc"
+install "$top/test/setup/board-rauc" "$root/usr/bin/rauc"
+
+"$top/test/setup/board-squashfs.sh" "$root" "$out/rootfs.squashfs"
+
+# shellcheck source=firmware/layout.env
+. "$top/firmware/layout.env"
+boot=$out/boot.vfat
+rm -f "$boot"
+truncate -s 64M "$boot"
+mkfs.vfat -n "$LABEL_BOOT" "$boot" >/dev/null
+put() { # SLOT PARTITION: its kernel line, as firmware/board/card.sh makes it
+  sed -e "s/@DISK_SIGNATURE@/$DISK_SIGNATURE/; s/@SLOT@/$1/; s/@ROOT@/$2/" "$top/firmware/board/qemu-virt/cmdline.txt" |
+    mcopy -i "$boot" - "::cmdline_$1.txt"
+}
+put a "$PARTITION_ROOT_A"
+put b "$PARTITION_ROOT_B"
+mcopy -i "$boot" "$board/vmlinuz" "$board/initrd.img" ::
+echo "$out"

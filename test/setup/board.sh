@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Gathers what an emulated board is put together from, once, and prints the folder that holds it:
-#   root/       Debian's arm64 libraries and programs that the appliance's image has too: busybox, xfsprogs, grub-fstest, blkid;
-#               and the boot loaders of the image's list
+#   root/       Debian's arm64 libraries and programs that the appliance's image has too: busybox, xfsprogs, grub-fstest, blkid,
+#               RAUC, lrzsz; and the boot loaders of the image's list
 #   sysroot/    with the headers that our own programs are cross-compiled against
 #   node        the arm64 runtime of the version that package.json pins
 #   vmlinuz     Debian's arm64 kernel
@@ -17,13 +17,19 @@ codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-stable}")
 node_version=$(sed -nE 's/^ *"node": "([0-9.]+)",?$/\1/p' "$here/../../package.json")
 
 # Libraries are named one by one: what apt would bring along with them is a whole Debian.
-programs=(busybox-static xfsprogs util-linux grub-common e2fsprogs)
+programs=(busybox-static xfsprogs util-linux grub-common e2fsprogs lrzsz rauc dbus-daemon)
 libraries=(libc6 libgcc-s1 libstdc++6 liburing2 libinih1 libblkid1 libuuid1 libedit2 libbsd0 libmd0 libtinfo6 liburcu8
-  libdevmapper1.02.1 libselinux1 libpcre2-8-0 libudev1 liblzma5 libext2fs2 libcom-err2)
+  libdevmapper1.02.1 libselinux1 libpcre2-8-0 libudev1 liblzma5 libext2fs2 libcom-err2
+  # Debian's RAUC speaks D-Bus, JSON and HTTPS; the image's is built without.
+  libglib2.0-0 libffi8 libmount1 zlib1g libssl3 libfdisk1 libjson-glib-1.0-0 libcurl3-gnutls libnghttp2-14 libidn2-0 libunistring2
+  librtmp1 libssh2-1 libpsl5 libgnutls30 libnettle8 libhogweed6 libgmp10 libp11-kit0 libtasn1-6 libldap-2.5-0 libsasl2-2 libbrotli1
+  libgssapi-krb5-2 libkrb5-3 libk5crypto3 libkrb5support0 libkeyutils1 libzstd1
+  libdbus-1-3 libsystemd0 libexpat1 libaudit1 libcap-ng0 libapparmor1 libcap2 libgcrypt20 libgpg-error0 liblz4-1)
 development=(liburing-dev)
-keep=(bin/busybox sbin/mkfs.xfs sbin/xfs_repair sbin/blkid usr/bin/grub-fstest sbin/e2fsck)
+keep=(bin/busybox sbin/mkfs.xfs sbin/xfs_repair sbin/blkid usr/bin/grub-fstest sbin/e2fsck usr/bin/rz usr/bin/sz usr/bin/rauc
+  usr/bin/dbus-daemon)
 modules=(virtio_pci virtio_net virtio_rng virtio_blk sdhci-pci squashfs vfat nls_cp437 nls_ascii nls_iso8859-1 nls_utf8 ext4 xfs
-  xhci-pci uas usb-storage sd_mod 8021q i6300esb)
+  xhci-pci uas usb-storage sd_mod 8021q i6300esb loop)
 
 loaders=$here/../../firmware/package/rackboot-loaders
 hash=$({ echo "$codename $node_version"; cat "$0" "$here/board-init" "$here/loaders.sh" "$loaders"/*.{list,hash}; } | sha256sum | cut -c1-12)
@@ -70,11 +76,11 @@ unpack "$work/kernel" "$kernel"
 for program in "${keep[@]}"; do install -D "$work/programs/$program" "$work/root/$program"; done
 rm -rf "$work"/root/usr/share "$work"/root/etc
 # Each of them would fail late, inside the emulator, with an error that names nobody.
-for program in "${keep[@]}"; do
-  for library in $(readelf -d "$work/root/$program" | sed -nE 's/.*NEEDED.*\[(.*)\]/\1/p'); do
-    [[ -n $(find "$work/root" -name "$library" -print -quit) ]] || { say "$program needs $library, which no package of the list has"; exit 1; }
-  done
-done
+find "$work/root" -name '*.so*' -printf '%f\n' | sort -u >"$work/libraries"
+find "$work/root" -type f \( -path '*bin/*' -o -name '*.so*' \) -exec readelf -d {} + 2>/dev/null |
+  sed -nE 's/.*NEEDED.*\[(.*)\]/\1/p' | sort -u | comm -23 - "$work/libraries" >"$work/missing"
+[[ ! -s $work/missing ]] || { say "these libraries are in no package of the list: $(xargs <"$work/missing")"; exit 1; }
+rm "$work"/{libraries,missing}
 
 "$here/loaders.sh" "$work/loaders"
 sed -n 's/^binary //p' "$loaders/loaders.list" | while read -r package files; do
