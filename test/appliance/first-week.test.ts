@@ -209,17 +209,3 @@ test("shut down, it goes down in good order, and its disk with it", async () => 
   await runOrThrow(["xfs_repair", "-n", join(directory, "ssd.img")], { timeoutMs: 120_000 });
   expect(await runOrThrow(["xfs_logprint", "-t", join(directory, "ssd.img")])).toMatch(/state: <CLEAN>/);
 });
-
-test("whoever is locked out holds the button at power-on, and shuts the board down with it", async () => {
-  await board.powerOn({ held: true });
-  await board.waitFor(/recovery: factory network settings, and the password is to be set anew/);
-  await board.letGo();
-  await board.shows(/> +1 {2}Answer the questions/, SERVING_TIMEOUT_MS);
-  board.type("2\r");
-  await board.shows(/^Menu.*No alarms.*Machines: 0.*Shell/s);
-  await lampsShow(board, { ready: 2, rack: "off", disk: "solid", fault: "off" });
-  // What a person wrote waits on the card until they mend it.
-  expect(await card.read("rackboot.yaml")).toMatch(/uqbar:/);
-  await board.hold();
-  expect(await board.end()).toBe("shutdown");
-});
