@@ -1,5 +1,5 @@
-import { expect, test } from "vitest";
-import { ACKS_WAITING_MAX, LeaseCommits } from "../../src/dhcp/commits.ts";
+import { expect, test, vi } from "vitest";
+import { ACKS_WAITING_MAX, GATHER_MS, LeaseCommits, RUSH_LEASES } from "../../src/dhcp/commits.ts";
 import type { Lease } from "../../src/dhcp/leases.ts";
 import { parseIpv4 as ip, type Mac } from "../../src/machine/identifiers.ts";
 
@@ -114,4 +114,28 @@ test("a service that ends waits for what is under way", async () => {
   expect(ended).toBe(false);
   await store.end();
   await end;
+});
+
+test("in a rush leases gather for a moment, and a client that comes alone does not wait for others", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout"] });
+  try {
+    const { store, commits } = given();
+    for (let client = 1; client <= RUSH_LEASES; client++) commits.add(lease(client, `10.0.0.${client}`));
+    await Promise.resolve();
+    expect(store.groups).toHaveLength(1);
+    await store.end();
+    commits.add(lease(1, "10.0.0.1", 2));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(store.groups).toHaveLength(1);
+    commits.add(lease(2, "10.0.0.2", 2));
+    await vi.advanceTimersByTimeAsync(GATHER_MS);
+    expect(store.groups[1]).toHaveLength(2);
+    await store.end();
+    commits.add(lease(3, "10.0.0.3", 2));
+    await Promise.resolve();
+    expect(store.groups[2]).toHaveLength(1);
+    await store.end();
+  } finally {
+    vi.useRealTimers();
+  }
 });
