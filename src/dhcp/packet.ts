@@ -5,6 +5,8 @@ import {
   BOOT_FILE_NAME,
   DhcpFormatError,
   END,
+  MESSAGE_TYPE,
+  MESSAGE_TYPES,
   type OptionMap,
   OVERLOAD,
   PAD,
@@ -89,6 +91,18 @@ const OVERLOAD_SNAME = 2;
 /** The client's MAC address; undefined where the hardware is no Ethernet. */
 export function clientMac(packet: DhcpPacket): Mac | undefined {
   return packet.htype === HTYPE_ETHERNET && packet.hlen === 6 ? macFromBytes(packet.chaddr.subarray(0, 6)) : undefined;
+}
+
+const CHADDR_AT = 28;
+
+/**
+ * A glance at octets that may be anything: the MAC address where it would stand, and whether they are a DISCOVER, as far as that can be
+ * told: nearly all clients have the message type first of their options.
+ */
+export function glance(bytes: Uint8Array): { readonly mac: Mac | undefined; readonly isDiscover: boolean } {
+  if (bytes.length < HEADER_BYTES + 3) return { mac: undefined, isDiscover: false };
+  const isDiscover = bytes[HEADER_BYTES] === MESSAGE_TYPE.code && bytes[HEADER_BYTES + 2] === MESSAGE_TYPES.discover;
+  return { mac: macFromBytes(bytes.subarray(CHADDR_AT, CHADDR_AT + 6)), isDiscover };
 }
 
 /** Throws ShortInputError or {@link DhcpFormatError}; both say what is wrong. The result shares memory with `bytes`. */

@@ -14,7 +14,7 @@ import type { LeaseStore } from "./lease-store.ts";
 import { type Lease, LeaseTable } from "./leases.ts";
 import { DhcpFormatError } from "./options.ts";
 import { PACKETS_OF_A_MAC_PER_SECOND, PacketPace } from "./pace.ts";
-import { type DhcpPacket, decodePacket, encodePacket, MINIMUM_REPLY_BYTES } from "./packet.ts";
+import { type DhcpPacket, decodePacket, encodePacket, glance, MINIMUM_REPLY_BYTES } from "./packet.ts";
 import { decide } from "./policy.ts";
 import { AddressProber } from "./prober.ts";
 import { quirksInForce } from "./quirks.ts";
@@ -40,6 +40,7 @@ export interface DhcpServerOptions {
 const PROBES_OF_A_QUESTION = 4;
 
 const TOO_MANY = `more than ${PACKETS_OF_A_MAC_PER_SECOND} packets a second from one MAC address`;
+const TOO_MANY_ASK = "more is asked than can be answered";
 const TOO_MANY_WAIT = "too many leases wait to be stored";
 /** Where the kernel's questions for an address are sent (RFC 863, discard): nobody is meant to get them. */
 const DISCARD_PORT = 9;
@@ -187,6 +188,8 @@ export class DhcpServer {
     try {
       const socket = await DhcpSocket.open(this.#config, port, {
         received: (bytes, from, at) => this.#receive(at, bytes, from),
+        isUrgent: (bytes) => this.#isUrgent(bytes),
+        dropped: () => this.#options.emit({ type: "dhcp.ignored", reason: TOO_MANY_ASK }),
         unsent: (address, to, code) => this.#unsent(address, to, code),
         failed: (error) => this.#slip(`socket: ${error.message}`),
       });
@@ -206,6 +209,12 @@ export class DhcpServer {
     if (from.port === 0) this.#malformed(from, "a packet from port 0, which cannot be answered");
     else if (!this.#pace.admit(bytes, performance.now())) this.#options.emit({ type: "dhcp.ignored", reason: TOO_MANY });
     else if (!this.#isOwnQuestion(from)) this.#guarded(from, () => this.#answer(decodePacket(bytes), socket, from, PROBES_OF_A_QUESTION));
+  }
+
+  /** Strangers' first questions wait, and a flood is made of these. */
+  #isUrgent(bytes: Uint8Array): boolean {
+    const { mac, isDiscover } = glance(bytes);
+    return !isDiscover || (mac !== undefined && this.#rack.byMac(mac) !== undefined);
   }
 
   /** What goes out to find other servers comes back to us. */

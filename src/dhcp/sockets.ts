@@ -2,7 +2,8 @@ import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { type DhcpConfig, deviceOf, type NetworkConfig } from "../machine/config.ts";
 import { type Ipv4, ipv4FromNumber, ipv4ToNumber } from "../machine/identifiers.ts";
-import { type Datagram, openDatagramSocket, receiveDatagrams, sendDatagrams } from "../native/datagrams.ts";
+import { type Datagram, openDatagramSocket, RECEIVED_AT_ONCE, receiveDatagrams, sendDatagrams } from "../native/datagrams.ts";
+import { Inbox } from "./inbox.ts";
 import { PROXY_PORT } from "./proxy.ts";
 import { SERVER_PORT } from "./reply.ts";
 
@@ -40,6 +41,10 @@ export interface Peer {
 
 export interface SocketEvents {
   readonly received: (bytes: Uint8Array, from: Peer, socket: DhcpSocket) => void;
+  /** Whether a packet goes before others when many wait; a glance must do. */
+  readonly isUrgent: (bytes: Uint8Array) => boolean;
+  /** More waits than can be answered. */
+  readonly dropped: () => void;
   readonly unsent: (address: Ipv4, port: number, code: string) => void;
   readonly failed: (error: Error) => void;
 }
@@ -51,7 +56,9 @@ export class DhcpSocket {
   readonly #descriptor: number;
   readonly #socket: Socket;
   readonly #outbox: (Datagram & { readonly to: Ipv4 })[] = [];
+  readonly #inbox = new Inbox<{ readonly bytes: Uint8Array; readonly from: Peer }>();
   #flush: NodeJS.Immediate | undefined;
+  #turn: NodeJS.Immediate | undefined;
 
   private constructor(port: number, descriptor: number, events: SocketEvents) {
     this.port = port;
@@ -84,12 +91,27 @@ export class DhcpSocket {
   }
 
   /** The first packet wakes us; whatever has arrived behind it is taken at once, and answered together. */
-  #received(first: Uint8Array, from: Peer): void {
-    this.#events.received(first, from, this);
-    for (const { bytes, address, port } of receiveDatagrams(this.#descriptor)) {
-      this.#events.received(bytes, { address: ipv4FromNumber(address), port }, this);
+  #received(bytes: Uint8Array, from: Peer): void {
+    this.#keep(bytes, from);
+    if (this.#turn === undefined) this.#answer();
+  }
+
+  #keep(bytes: Uint8Array, from: Peer): void {
+    if (!this.#inbox.add({ bytes, from }, this.#events.isUrgent(bytes))) this.#events.dropped();
+  }
+
+  #answer(): void {
+    this.#turn = undefined;
+    // The system's queue drops whatever does not fit, so it is emptied before anything is answered.
+    for (let more = true; more && !this.#inbox.isFull; ) {
+      const received = receiveDatagrams(this.#descriptor);
+      for (const { bytes, address, port } of received) this.#keep(bytes, { address: ipv4FromNumber(address), port });
+      more = received.length === RECEIVED_AT_ONCE;
     }
+    for (const { bytes, from } of this.#inbox.take()) this.#events.received(bytes, from, this);
     this.flush();
+    // Leases that have become durable, and everybody else in this process, come first.
+    if (!this.#inbox.isEmpty) this.#turn = setImmediate(() => this.#answer());
   }
 
   /** Leaves with what else is answered in this turn of the event loop. */
@@ -111,6 +133,7 @@ export class DhcpSocket {
   }
 
   async close(): Promise<void> {
+    clearImmediate(this.#turn);
     this.flush();
     const closed = once(this.#socket, "close");
     this.#socket.close();

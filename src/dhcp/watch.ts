@@ -59,6 +59,8 @@ export class WireWatch {
     try {
       this.#socket = await DhcpSocket.open(config, CLIENT_PORT, {
         received: (bytes) => this.#hear(bytes),
+        isUrgent: () => true,
+        dropped: () => undefined,
         unsent: () => undefined,
         failed: (error) => failed(`watching for other servers: ${error.message}`),
       });

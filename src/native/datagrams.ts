@@ -38,14 +38,14 @@ export function openDatagramSocket(options: DatagramSocketOptions): number {
 }
 
 /** As system/datagrams.h has them. */
-const AT_ONCE = 64;
+export const RECEIVED_AT_ONCE = 64;
 const SLOT_BYTES = 4096;
 /** Filled anew by each call: a process reads its sockets one after the other. */
-const slots = new Uint8Array(AT_ONCE * SLOT_BYTES);
-const about = new Uint32Array(3 * AT_ONCE);
+const slots = new Uint8Array(RECEIVED_AT_ONCE * SLOT_BYTES);
+const about = new Uint32Array(3 * RECEIVED_AT_ONCE);
 
 /**
- * Takes what waits at a socket, at most 64 datagrams of at most 4096 octets, in one system call (recvmmsg): dgram's way costs a buffer of
+ * Takes what waits at a socket, at most {@link RECEIVED_AT_ONCE} datagrams of at most 4096 octets, in one system call (recvmmsg): dgram's way costs a buffer of
  * 64 KiB and a call back for each.
  */
 export function receiveDatagrams(descriptor: number): readonly Datagram[] {

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import * as option from "../../src/dhcp/options.ts";
-import { clientMac, decodePacket, encodePacket, HEADER_BYTES } from "../../src/dhcp/packet.ts";
+import { clientMac, decodePacket, encodePacket, glance, HEADER_BYTES } from "../../src/dhcp/packet.ts";
 import { ShortInputError } from "../../src/wire/reader.ts";
 import { ask, ip, STRANGER, value, vector, vectorInfo } from "./support.ts";
 
@@ -209,4 +209,19 @@ test("an option is shown with its name and its value", () => {
   expect(option.describeOption(60, Buffer.from("PXEClient\0"))).toBe("60 vendor class: PXEClient");
   expect(option.describeOption(54, Uint8Array.of(1))).toBe("54 server identifier: malformed 01");
   expect(option.describeOption(250, Uint8Array.of(1))).toBe("250: 01");
+});
+
+test("a glance tells first questions of every captured client from what follows, and takes anything", () => {
+  expect(glance(vector("ovmf-pxe-discover"))).toEqual({ mac: clientMac(decodePacket(vector("ovmf-pxe-discover"))), isDiscover: true });
+  expect(["networkmanager-discover", "udhcpc-discover", "ipxe-bios-discover"].map((name) => glance(vector(name)).isDiscover)).toEqual([
+    true,
+    true,
+    true,
+  ]);
+  expect(["ovmf-http-request", "dhclient-request", "udhcpc-request"].map((name) => glance(vector(name)).isDiscover)).toEqual([
+    false,
+    false,
+    false,
+  ]);
+  for (let length = 0; length < 260; length++) expect(() => glance(new Uint8Array(length))).not.toThrow();
 });
