@@ -83,6 +83,7 @@ export class Board {
   readonly #disks: UsbDisk[] = [];
   #process: BackgroundProcess | undefined;
   #socket: Socket | undefined;
+  #unplugged: Promise<unknown> | undefined;
   #monitor: Monitor | undefined;
   #qtest: Qtest | undefined;
   /** The PL061 in QEMU's object model. */
@@ -143,6 +144,8 @@ export class Board {
   /** Resolves when it has no power any more. */
   async end(): Promise<PowerEnd> {
     await this.#process?.exited;
+    // Its last words are on their way still.
+    await Promise.all([this.#unplugged, this.#monitor?.closed]);
     const events = this.#monitor?.events ?? [];
     if (events.some(({ event }) => event === "WATCHDOG")) return "watchdog";
     const reason = events.findLast(({ event }) => event === "SHUTDOWN")?.data?.["reason"];
@@ -261,6 +264,7 @@ export class Board {
       this.seat.append(chunk);
     });
     socket.on("error", () => undefined);
+    this.#unplugged = new Promise((resolve) => socket.once("close", resolve));
     return socket;
   }
 }

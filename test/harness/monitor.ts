@@ -16,6 +16,8 @@ const OFF = "the machine was off before its monitor answered";
 export class Monitor {
   /** What it told by itself, the oldest first. */
   readonly events: MonitorEvent[] = [];
+  /** Everything that it told has been heard. */
+  readonly closed: Promise<void>;
   readonly #socket: Socket;
   readonly #waiting: PromiseWithResolvers<Answer>[] = [];
   #text = "";
@@ -24,8 +26,11 @@ export class Monitor {
     this.#socket = socket;
     socket.setEncoding("utf8");
     socket.on("error", () => undefined);
-    socket.on("close", () => {
-      for (const answer of this.#waiting.splice(0)) answer.reject(new Error(OFF));
+    this.closed = new Promise((resolve) => {
+      socket.on("close", () => {
+        for (const answer of this.#waiting.splice(0)) answer.reject(new Error(OFF));
+        resolve();
+      });
     });
     socket.on("data", (chunk: string) => {
       this.#text += chunk;
