@@ -22,7 +22,7 @@ import { renderTable } from "./table.ts";
 const MIB = 1024 ** 2;
 const GIB = 1024 ** 3;
 const CLIENTS = 40;
-const SIZES = { large: GIB, small: 64 * MIB } as const;
+const SIZES = { large: GIB, small: 128 * MIB } as const;
 const SERVERS = ["rackboot", "nginx"] as const;
 /** The figures to reach. */
 const BYTES_PER_SECOND = 1e9;
