@@ -1,7 +1,10 @@
 #include "files/stream-body.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/sendfile.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -33,6 +36,7 @@ StreamBody::StreamBody(uint32_t id, DeliveryRound& round, const StreamSpec& spec
     : Delivery(id, round), socket_(socket), file_(file), spec_(spec) {}
 
 void StreamBody::begin() {
+  cork(true);
   deadlineMs_ = round_.nowMs + spec_.idleMs;
 }
 
@@ -57,8 +61,15 @@ bool StreamBody::ready() {
     return true;
   }
   over_ = true;
+  cork(false);
   tell(DeliveryEventKind::finished, sentBytes_);
   return true;
+}
+
+/// Without it every call pushes what it has and wakes the receiver, segment by segment.
+void StreamBody::cork(bool on) {
+  const int value = on ? 1 : 0;
+  setsockopt(socket_.fd(), IPPROTO_TCP, TCP_CORK, &value, sizeof value);
 }
 
 void StreamBody::timeout() {

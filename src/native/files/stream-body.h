@@ -32,6 +32,7 @@ class StreamBody final : public Delivery {
 
  private:
   StreamBody(uint32_t id, DeliveryRound& round, const StreamSpec& spec, int socket, int file);
+  void cork(bool on);
   void fail(const std::string& reason);
 
   const Descriptor socket_;
