@@ -28,8 +28,11 @@ const SERVERS = ["rackboot", "nginx"] as const;
 const BYTES_PER_SECOND = 1e9;
 /** "Flat": no more than one download's buffers, however large the file. */
 const MEMORY_BYTES = 16 * MIB;
-/** The first and the last of forty that began together. */
-const EVEN = 1.5;
+/**
+ * The slowest of forty by the median of them: nobody starves. The first is no measure, since it has the wire for itself until the
+ * others have begun.
+ */
+const EVEN = 1.25;
 
 /** Of one run: one download, and then many at once. */
 interface Run {
@@ -37,7 +40,7 @@ interface Run {
   readonly cpuPerGib: number;
   readonly manyBytesPerSecond: number;
   readonly manyCpuPerGib: number;
-  /** Seconds of the slowest of those at once, by those of the fastest. */
+  /** Seconds of the slowest of those at once, by their median. */
   readonly uneven: number;
 }
 
@@ -79,7 +82,7 @@ async function measure(server: FileServer): Promise<Run> {
     cpuPerGib,
     manyBytesPerSecond: (CLIENTS * SIZES.small) / slowest,
     manyCpuPerGib,
-    uneven: slowest / Math.min(...many),
+    uneven: slowest / median(many),
   };
 }
 
@@ -103,10 +106,10 @@ function report(all: readonly Figures[]): boolean {
   const goals: readonly Goal[] = [
     [`${compact(ours.bytesPerSecond / 1e6)} MB/s, at least ${BYTES_PER_SECOND / 1e6}`, ours.bytesPerSecond >= BYTES_PER_SECOND],
     [`memory grew by ${compact(ours.memoryBytes / MIB)} MiB, at most ${MEMORY_BYTES / MIB}`, ours.memoryBytes <= MEMORY_BYTES],
-    [`the slowest of ${CLIENTS} took ${ours.uneven.toFixed(2)} x the fastest, at most ${EVEN} x`, ours.uneven <= EVEN],
+    [`the slowest of ${CLIENTS} took ${ours.uneven.toFixed(2)} x their median, at most ${EVEN} x`, ours.uneven <= EVEN],
   ];
   const table = renderTable(
-    ["", "MB/s", "CPU s a GiB", `${CLIENTS} at once, MB/s`, "CPU s a GiB", "slowest by fastest", "memory, MiB"],
+    ["", "MB/s", "CPU s a GiB", `${CLIENTS} at once, MB/s`, "CPU s a GiB", "slowest by median", "memory, MiB"],
     all.map((each) => [
       each.server,
       compact(each.bytesPerSecond / 1e6),
@@ -130,7 +133,7 @@ function report(all: readonly Figures[]): boolean {
     heading: `HTTP over loopback by curl, medians of runs in turn: a cached file of ${SIZES.large / MIB} MiB, and ${CLIENTS} downloads of ${SIZES.small / MIB} MiB at once.`,
     table,
     goals,
-    summary: `HTTP (\`make bench-http\`): a cached gigabyte at ${one}; ${CLIENTS} downloads at once ${many}, the slowest ${ours.uneven.toFixed(2)} times the fastest.`,
+    summary: `HTTP (\`make bench-http\`): a cached gigabyte at ${one}; ${CLIENTS} downloads at once ${many}, the slowest in ${ours.uneven.toFixed(2)} times their median.`,
     charts: [
       bars("one download of a cached file", "MB/s", ({ bytesPerSecond }) => bytesPerSecond / 1e6),
       bars(`${CLIENTS} downloads at once`, "MB/s", ({ manyBytesPerSecond }) => manyBytesPerSecond / 1e6),
