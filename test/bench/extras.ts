@@ -95,8 +95,8 @@ export async function measureExtras(seat: Seat, quick: boolean): Promise<Extras>
   const [beside] = await Promise.all([seat.measure(CROWD, SECONDS), seat.measure(HOG, SECONDS + 1)]);
   const [plain, digested] = await ratesOf([[seat, STREAM], [seat, { ...STREAM, digests: true }]], rounds); // biome-ignore format: pairs
   const ours = seat.name === "rackboot";
-  // Peers may take a minute for the logins alone; the full run waits for them.
-  const crowded = ours || !quick ? seat.measure(BUSY, SECONDS + 1) : Promise.resolve("not asked for");
+  // Peers may take minutes for the logins alone.
+  const crowded = ours ? seat.measure(BUSY, SECONDS + 1) : Promise.resolve("not asked for");
   const busyBytes = await residentDuring(seat, crowded);
   const stress = ours ? await measureStress(seat, quick) : undefined;
   return {
