@@ -25,7 +25,7 @@ export class DhcpServerError extends Error {
 
 /**
  * Holds the burst of a rack that powers up at once, some eight hundred packets. In a flood, whatever waits longer than its client
- * does is answered in vain, so it is no larger. The system may give less.
+ * does is answered in vain, so it is no larger.
  */
 const RECEIVE_BUFFER_BYTES = 512 << 10;
 const SEND_BUFFER_BYTES = 4 << 20;
@@ -75,18 +75,19 @@ export class DhcpSocket {
     const { network } = config;
     const bound = needsDevice(config);
     const address = !bound && isLoopback(network.address) ? network.address : "0.0.0.0";
-    const descriptor = openDatagramSocket({ ...(bound && { device: deviceOf(network) }), address, port, broadcast: true });
+    const descriptor = openDatagramSocket({
+      ...(bound && { device: deviceOf(network) }),
+      address,
+      port,
+      broadcast: true,
+      receiveBytes: RECEIVE_BUFFER_BYTES,
+      sendBytes: SEND_BUFFER_BYTES,
+    });
     const opened = new DhcpSocket(port, descriptor, events);
     const socket = opened.#socket;
     const listening = once(socket, "listening");
     socket.bind({ fd: descriptor });
     await listening;
-    try {
-      socket.setRecvBufferSize(RECEIVE_BUFFER_BYTES);
-      socket.setSendBufferSize(SEND_BUFFER_BYTES);
-    } catch {
-      // The default will do; only bursts are shorter.
-    }
     return opened;
   }
 

@@ -23,6 +23,9 @@ export interface DatagramSocketOptions {
   readonly port: number;
   /** SO_BROADCAST. */
   readonly broadcast: boolean;
+  /** SO_RCVBUFFORCE and SO_SNDBUFFORCE; where the process may not, as large as the system gives to everybody. */
+  readonly receiveBytes: number;
+  readonly sendBytes: number;
 }
 
 export interface Datagram {

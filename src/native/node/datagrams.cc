@@ -15,6 +15,8 @@ Napi::Value openSocket(const Napi::CallbackInfo& info) {
   options.address = value.Get("address").ToString().Utf8Value();
   options.port = static_cast<uint16_t>(value.Get("port").ToNumber().Uint32Value());
   options.broadcast = value.Get("broadcast").ToBoolean().Value();
+  options.receiveBytes = value.Get("receiveBytes").ToNumber().Int32Value();
+  options.sendBytes = value.Get("sendBytes").ToNumber().Int32Value();
   std::string message;
   const int fd = openDatagramSocket(options, message);
   if (fd >= 0) return Napi::Number::New(info.Env(), fd);

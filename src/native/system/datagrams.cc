@@ -19,6 +19,11 @@ namespace {
 
 constexpr int kFullBufferMs = 5;
 
+/// A buffer larger than the system gives to everybody takes CAP_NET_ADMIN; otherwise it is as large as everybody's may be.
+void setBuffer(int fd, int forced, int plain, int bytes) {
+  if (bytes > 0 && setsockopt(fd, SOL_SOCKET, forced, &bytes, sizeof bytes) != 0) setsockopt(fd, SOL_SOCKET, plain, &bytes, sizeof bytes);
+}
+
 int changeNeighbour(unsigned long what, const std::string& device, const std::string& address, arpreq& request) {
   auto& protocol = reinterpret_cast<sockaddr_in&>(request.arp_pa);
   protocol.sin_family = AF_INET;
@@ -59,6 +64,8 @@ int openDatagramSocket(const DatagramSocketOptions& options, std::string& messag
   const auto& device = options.device;
   // No SO_REUSEADDR: with it a second server would bind beside this one without a word, and get half of the packets.
   bool ok = fd >= 0;
+  if (ok) setBuffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, options.receiveBytes);
+  if (ok) setBuffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, options.sendBytes);
   if (ok && options.broadcast) ok = setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &on, sizeof on) == 0;
   if (ok && !device.empty()) ok = setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device.c_str(), static_cast<socklen_t>(device.size())) == 0;
   if (ok && bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) return fd;

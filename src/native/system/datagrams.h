@@ -15,6 +15,8 @@ struct DatagramSocketOptions {
   std::string address;
   uint16_t port = 0;
   bool broadcast = false;
+  int receiveBytes = 0;  // 0: the system's usual
+  int sendBytes = 0;
 };
 
 /// A bound, non-blocking UDP socket.
