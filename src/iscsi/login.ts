@@ -284,7 +284,11 @@ function conclude(
   answers: TextPairs,
   context: LoginContext,
 ): LoginStep {
-  const text = encodeText([...answers, ...declarations(state, identity, request, transit, context)]);
+  // Whoever sends a key that is ours to declare is told so by its answer; no key may stand in a text twice (RFC 7143, 6.2).
+  const declared = declarations(state, identity, request, transit, context).filter(
+    ([key]) => !answers.some(([answered]) => answered === key),
+  );
+  const text = encodeText([...answers, ...declared]);
   const answer = { response: respond(state, request, transit), text };
   const progressed = { ...state, declared: true, statSN: (state.statSN + 1) >>> 0 };
   if (!transit) return { state: progressed, answer };

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { chapResponse } from "../../src/iscsi/chap.ts";
+import { LOGIN_KEYS } from "../../src/iscsi/keys.ts";
 import { type LoginContext, type LoginState, type LoginStep, MAX_LOGIN_REQUESTS, NEW_LOGIN, step } from "../../src/iscsi/login.ts";
 import { LOGIN_STATUS, type LoginRequest } from "../../src/iscsi/login-pdu.ts";
 import { decodeText, encodeText, formatBinary, parseBinary, type TextPairs } from "../../src/iscsi/text.ts";
@@ -246,6 +247,52 @@ describe("logging in", () => {
     });
     fc.assert(random, { numRuns: 2000 });
   });
+});
+
+it("whatever keys an initiator offers, a login that succeeds has lengths and counts that can be worked with", () => {
+  const key = fc.constantFrom(...LOGIN_KEYS.map(({ name }) => name));
+  const words = [
+    "",
+    "Yes",
+    "No",
+    "None",
+    "CRC32C",
+    "CRC32C,None",
+    "0",
+    "1",
+    "511",
+    "512",
+    "8192",
+    "16777215",
+    "16777216",
+    "0x7fffffff",
+    "-1",
+    "1e9",
+  ];
+  const value = fc.oneof(
+    fc.constantFrom(...words, "Irrelevant", "NotUnderstood", "Reject"),
+    fc.nat().map(String),
+    fc.string({ maxLength: 300 }),
+  );
+  const clean = value.map((text) => text.replaceAll("\0", ""));
+  let entered = 0;
+  const random = fc.property(fc.uniqueArray(fc.tuple(key, clean), { maxLength: 8, selector: ([name]) => name }), (offers) => {
+    const said = new Set(names().map(([name]) => name));
+    const peer = new Initiator([UQBAR]);
+    peer.send([...names(), ...offers.filter(([name]) => !said.has(name))]);
+    const parameters = peer.last?.done?.parameters;
+    if (parameters === undefined) return;
+    entered++;
+    const { maxSendDataSegmentLength, maxBurstLength, firstBurstLength, maxOutstandingR2T, discovery } = parameters;
+    expect(discovery).toBe(false);
+    const within = (number: number, least: number, most: number): boolean => Number.isInteger(number) && number >= least && number <= most;
+    expect(within(maxSendDataSegmentLength, 512, 262_144)).toBe(true);
+    expect(within(maxBurstLength, 512, 1_048_576)).toBe(true);
+    expect(within(firstBurstLength, 512, maxBurstLength)).toBe(true);
+    expect(within(maxOutstandingR2T, 1, 4)).toBe(true);
+  });
+  fc.assert(random, { numRuns: 2000 });
+  expect(entered).toBeGreaterThan(500);
 });
 
 describe("logging in to a machine with CHAP", () => {

@@ -154,6 +154,10 @@ describe("a LUN that the session does not see", () => {
     expect(await session.execute(cdb.write10(0, 1), { write: pattern(512) })).toMatchObject({ sense: "07/27/00" });
     expect(await session.execute(cdb.testUnitReady(), { lun: 3 })).toMatchObject({ sense: "06/29/00" });
     expect(await session.execute(cdb.testUnitReady(), { lun: 3 })).toMatchObject({ status: 0 });
+    bench.plane.setLuns(session.connection, [{ lun: 3, volume, readOnly: false }]);
+    const told = [];
+    for (let i = 0; i < 3; i++) told.push((await session.execute(cdb.testUnitReady(), { lun: 3 })).sense);
+    expect(told).toEqual(["06/29/00", "06/3f/03", ""]);
     bench.plane.setLuns(session.connection, []);
     expect(await session.execute(cdb.read10(0, 1), { read: 512, lun: 3 })).toMatchObject({ sense: "05/25/00" });
   });

@@ -316,6 +316,8 @@ void Session::setLuns(const std::vector<LunMapping>& mappings) {
       lun->attentions = old->attentions;
     } else {
       lun->attentions.push_back(kPowerOn);
+      // Another unit, or the same one opened anew with other settings: what INQUIRY told need not be so any more (SPC-4, 5.14).
+      if (old != nullptr) lun->attentions.push_back(kInquiryChanged);
       changed = true;
     }
     luns.push_back(std::move(lun));

@@ -60,6 +60,7 @@ constexpr Outcome kMiscompare = check(0x0e, 0x1d, 0x00);          // MISCOMPARE 
 constexpr Sense kPowerOn{0x06, 0x29, 0x00};          // POWER ON, RESET, OR BUS DEVICE RESET OCCURRED
 constexpr Sense kDeviceReset{0x06, 0x29, 0x03};      // BUS DEVICE RESET FUNCTION OCCURRED
 constexpr Sense kCommandsCleared{0x06, 0x2f, 0x00};  // COMMANDS CLEARED BY ANOTHER INITIATOR
+constexpr Sense kInquiryChanged{0x06, 0x3f, 0x03};   // INQUIRY DATA HAS CHANGED
 constexpr Sense kLunsChanged{0x06, 0x3f, 0x0e};      // REPORTED LUNS DATA HAS CHANGED
 
 constexpr uint32_t kFixedSenseBytes = 18;
