@@ -95,6 +95,7 @@ export function machineText({ machine, state, nowMs }: MachineReport, all: boole
     ["boot", bootWords(machine.boot)],
     ["target", machine.target],
     ["initiator", machine.anyInitiator ? "any" : machine.initiators.join(" ")],
+    ...(machine.initiatorNetworks ?? []).map(({ address, prefixLength }) => ["from", `${address}/${prefixLength}`]),
     ...machine.disks.map((disk, lun) => [`LUN ${lun}`, disk]),
     ...sessions.map((session) => ["session", `${session.initiator} from ${session.peer}, since ${age(nowMs - session.sinceMs)}`]),
     ...transfersOf(state, machine.name).map((transfer) => ["reading", transferCell(transfer)]),
