@@ -77,7 +77,8 @@ export const OPCODES: readonly Opcode[] = [
   native(0x41, "writes", "WRITE SAME(10)", "41 08 ff ff ff ff 00 ff ff 00", 10),
   { ...native(0x42, "writes", "UNMAP", "42 00 00 00 00 00 00 ff ff 00", 10), only: ({ config }) => config.thin },
   action(0x48, 0x01, "writes", "SANITIZE OVERWRITE", "48 a1 00 00 00 00 00 ff ff 00"),
-  action(0x48, 0x02, "writes", "SANITIZE BLOCK ERASE", "48 a2 00 00 00 00 00 ff ff 00"),
+  // What it erases is unmapped, which a disk that promises to keep its room cannot be.
+  { ...action(0x48, 0x02, "writes", "SANITIZE BLOCK ERASE", "48 a2 00 00 00 00 00 ff ff 00"), only: ({ config }) => config.thin },
   action(0x48, 0x1f, "writes", "SANITIZE EXIT FAILURE MODE", "48 bf 00 00 00 00 00 ff ff 00"),
   control(0x4d, "nothing", "LOG SENSE", "4d 01 ff ff 00 ff ff ff ff 00"),
   control(0x55, "writes", "MODE SELECT(10)", "55 11 00 00 00 00 00 ff ff 00"),

@@ -130,8 +130,9 @@ function blockLimits(unit: LogicalUnit): Uint8Array {
 }
 
 /** SBC-3, 6.6.3: rotation rate 0001h, a medium that does not rotate; WABEREQ 01b, after a block erase it reads as zeroes. */
-function blockDeviceCharacteristics(): Uint8Array {
-  return new ByteWriter(60).u16(0x0001).u8(0).u8(0x40).zeros(56).finish();
+function blockDeviceCharacteristics(unit: LogicalUnit): Uint8Array {
+  const erased = carriesOut(unit, "SANITIZE BLOCK ERASE") ? 0x40 : 0x00;
+  return new ByteWriter(60).u16(0x0001).u8(0).u8(erased).zeros(56).finish();
 }
 
 /*

@@ -155,8 +155,9 @@ describe("a changed configuration", () => {
     const tlon = await login("tlon");
     expect((await tlon.write(7, Buffer.alloc(512, 7))).status).toBe(0);
     await reload({ volumes: { ...VOLUMES, "tlon-root": { size: "16M", "read-only": true } }, machines: BOTH });
-    // SPC-4: the first command hears that something changed; the next is served as the configuration says now.
-    await tlon.read(7, 512);
+    // SPC-4: the first commands hear what changed; the next is served as the configuration says now.
+    expect(await tlon.read(7, 512)).toMatchObject({ status: 2, sense: "6/29/00" });
+    expect(await tlon.read(7, 512)).toMatchObject({ status: 2, sense: "6/3f/03" });
     expect((await tlon.read(7, 512)).data).toEqual(Buffer.alloc(512, 7));
     expect(await tlon.write(7, Buffer.alloc(512))).toMatchObject({ status: 2, sense: "7/27/00" });
     await goesOn();

@@ -50,6 +50,15 @@ describe("the kind of a disk", () => {
   });
 });
 
+it("a disk that keeps its room is not promised to be unmapped by SANITIZE, only overwritten", () => {
+  const thick = { unit: unitWith({ thin: false }) };
+  const erased = (changes: Parameters<typeof dataOf>[1]): string =>
+    Buffer.from(dataOf("a3 0c 03 48 00 02 00 00 00 ff", changes)).toString("hex", 0, 2);
+  expect([erased({}), erased(thick)]).toEqual(["0003", "0001"]);
+  expect([dataOf("12 01 b1 00 ff")[7], dataOf("12 01 b1 00 ff", thick)[7]]).toEqual([0x40, 0x00]);
+  expect(run("48 02 00 00 00 00 00 00 00 00", thick).status).toBe(2);
+});
+
 describe("the Block Limits page", () => {
   it("names a granularity of UNMAP only where it is more than a block, which QEMU does not survive on blocks of 4096", () => {
     const granularity = (config: Parameters<typeof unitWith>[0]): readonly number[] => {
