@@ -11,7 +11,7 @@ import { vector } from "../dhcp/support.ts";
  * the one that has one, and keeps what the other says about booting. Argument: interface. Prints one JSON object a reply.
  */
 const [device = ""] = process.argv.slice(2);
-const descriptor = openDatagramSocket({ device, address: "0.0.0.0", port: 68, broadcast: true });
+const descriptor = openDatagramSocket({ device, address: "0.0.0.0", port: 68, broadcast: true, receiveBytes: 65_536, sendBytes: 65_536 });
 const socket = createSocket("udp4");
 const listening = once(socket, "listening");
 socket.bind({ fd: descriptor });
