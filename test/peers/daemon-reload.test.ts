@@ -188,7 +188,8 @@ describe("a changed configuration", () => {
     for (let i = 1; i <= 100; i++) await change(i);
     const after = { descriptors: descriptors(), residentMiB: residentMiB() };
     console.log("100 reloads:", before, after);
-    expect(after.descriptors).toBe(before.descriptors);
+    // One may be open for a moment, when either was counted: what is left behind stays.
+    await expect.poll(descriptors).toBeLessThanOrEqual(before.descriptors);
     expect(after.residentMiB).toBeLessThan(before.residentMiB + 40);
     expect(await busy.stop()).toBeGreaterThan(0);
   });
