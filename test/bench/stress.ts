@@ -20,8 +20,9 @@ const READS: Load = { mode: "read", random: true, blockBytes: 4096, depth: 1, se
 const CLIENT_PRIORITY = process.getuid?.() === 0 ? ["chrt", "--rr", "1"] : [];
 /** Of a round's time: what is asked for is over before the reads are. */
 const BUSY_SHARE = 0.95;
-const CATCH_UP_MS = 10_000;
-const LOOK_AGAIN_MS = 100;
+/** Signals that come while JavaScript is busy are one: so many more are sent than are asked for. */
+const RESERVE = 1.1;
+const SETTLE_MS = 250;
 
 /** Configurations that were put in force, in the daemon's own count. A scrape is work for it: never asked for while reads are measured. */
 async function loadsOf(url: string): Promise<number> {
@@ -47,7 +48,7 @@ async function reload(target: Target, times: number, seconds: number): Promise<v
 export async function measureStress(seat: Seat, quick: boolean): Promise<Stress | undefined> {
   const seconds = quick ? 8 : 12;
   const rounds = quick ? 3 : 4;
-  const times = Math.ceil(RELOADS / rounds);
+  const times = Math.ceil((RELOADS * RESERVE) / rounds);
   const disturbed = seat.another({ nodeFlags: ["--expose-gc", "--import", join(import.meta.dirname, "forced-gc.ts")], http: true });
   try {
     const target = await disturbed.target();
@@ -56,19 +57,17 @@ export async function measureStress(seat: Seat, quick: boolean): Promise<Stress 
     const quiet: number[] = [];
     const stressed: number[] = [];
     const first = await loadsOf(url);
-    let loads = first;
     for (let round = 0; round < rounds; round++) {
       const alone = await disturbed.measure(READS, seconds, CLIENT_PRIORITY);
       process.kill(target.pid, "SIGUSR2");
       const [beside] = await Promise.all([disturbed.measure(READS, seconds, CLIENT_PRIORITY), reload(target, times, seconds * BUSY_SHARE)]);
       process.kill(target.pid, "SIGUSR2");
-      const wanted = loads + times;
-      for (const end = Date.now() + CATCH_UP_MS; loads < wanted && Date.now() < end; await sleep(LOOK_AGAIN_MS)) loads = await loadsOf(url);
       if (typeof alone === "string" || typeof beside === "string") return undefined;
       quiet.push(alone.latencyMicroseconds.p99);
       stressed.push(beside.latencyMicroseconds.p99);
     }
-    return { quietP99Microseconds: median(quiet), stressedP99Microseconds: median(stressed), reloads: loads - first };
+    await sleep(SETTLE_MS);
+    return { quietP99Microseconds: median(quiet), stressedP99Microseconds: median(stressed), reloads: (await loadsOf(url)) - first };
   } finally {
     await disturbed.stop();
   }
