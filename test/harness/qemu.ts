@@ -10,14 +10,22 @@ import { Transcript } from "./transcript.ts";
 interface Firmware {
   /** OVMF's two flash chips; SeaBIOS, which QEMU starts by itself, has none. */
   readonly flash?: { readonly code: string; readonly variables: string };
-  /** Of QEMU's q35. */
+  /** Default: a PC. */
+  readonly platform?: Platform;
+  /** Options of QEMU's machine. */
   readonly machine?: string;
   readonly arguments?: readonly string[];
 }
 
+interface Platform {
+  readonly program: string;
+  readonly machine: string;
+  readonly processor: string;
+}
+
 const OVMF = { code: "/usr/share/OVMF/OVMF_CODE_4M.fd", variables: "/usr/share/OVMF/OVMF_VARS_4M.fd" };
 
-type FirmwareName = "bios" | "uefi" | "uefi-http" | "uefi-secure-boot";
+type FirmwareName = "bios" | "uefi" | "uefi-http" | "uefi-secure-boot" | "uefi-arm64";
 
 const FIRMWARES: Readonly<Record<FirmwareName, Firmware>> = {
   /** SeaBIOS with the iPXE ROM that QEMU brings along. */
@@ -32,6 +40,10 @@ const FIRMWARES: Readonly<Record<FirmwareName, Firmware>> = {
     machine: "smm=on",
     arguments: ["-global", "driver=cfi.pflash01,property=secure,value=on"],
   },
+  "uefi-arm64": {
+    flash: { code: "/usr/share/AAVMF/AAVMF_CODE.fd", variables: "/usr/share/AAVMF/AAVMF_VARS.fd" },
+    platform: { program: "qemu-system-aarch64", machine: "virt", processor: "cortex-a72" },
+  },
 };
 
 /** From power-on to login, on two busy cores under software emulation. */
@@ -44,6 +56,7 @@ const POWER_OFF_TIMEOUT_MS = 180_000;
  * that was run, the emulator takes a lock for each. Two processors of a guest on a busy machine were seen to stand still for minutes.
  */
 export const PROCESSOR = "max,erms=off,fsrm=off";
+const PC: Platform = { program: "qemu-system-x86_64", machine: "q35", processor: PROCESSOR };
 
 export interface QemuOptions {
   readonly name: string;
@@ -51,7 +64,7 @@ export interface QemuOptions {
   readonly uuid?: string;
   readonly firmware: FirmwareName;
   readonly memoryMiB?: number;
-  /** QEMU's name of a processor; default: {@link PROCESSOR}. */
+  /** QEMU's name of a processor; default: the platform's, on a PC {@link PROCESSOR}. */
   readonly processor?: string;
   /** Keeps the firmware's variables, the console's socket and its log; made when missing. */
   readonly directory: string;
@@ -173,20 +186,21 @@ export class QemuMachine {
   }
 
   #commandLine(socketPath: string): string[] {
-    const { name, mac, uuid, firmware, memoryMiB = 1024, processor = PROCESSOR, directory } = this.#options;
-    const { flash, machine, arguments: more = [] } = FIRMWARES[firmware];
+    const { name, mac, uuid, firmware, memoryMiB = 1024, directory } = this.#options;
+    const { flash, platform = PC, machine, arguments: more = [] } = FIRMWARES[firmware];
+    const { processor = platform.processor } = this.#options;
     const variables = join(directory, "variables.fd");
     const pflash = flash && [
       ...["-drive", `if=pflash,format=raw,unit=0,readonly=on,file=${flash.code}`],
       ...["-drive", `if=pflash,format=raw,unit=1,file=${variables}`],
     ];
     return [
-      "qemu-system-x86_64",
+      platform.program,
       ...[
         "-name",
         name,
         "-machine",
-        ["q35", ...(machine === undefined ? [] : [machine])].join(","),
+        [platform.machine, ...(machine === undefined ? [] : [machine])].join(","),
         "-accel",
         "tcg,thread=multi",
         "-cpu",

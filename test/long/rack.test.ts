@@ -1,5 +1,6 @@
-import { rmSync } from "node:fs";
-import { join } from "node:path";
+import { createHash } from "node:crypto";
+import { readFileSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Board, emptyDisk, ensureBoard, fileDisk, SERVING_TIMEOUT_MS } from "../harness/board.ts";
@@ -14,7 +15,8 @@ import { record } from "./record.ts";
 
 /**
  * The picture of the product: an appliance on an emulated ARM board, and a machine without a disk at the same switch, which boots from
- * it to its login. The machine's system comes on a second USB disk, as a person would bring it, and is imported on the serial line.
+ * it to its login. The machine's system comes on a second USB disk, as a person would bring it, and is imported on the serial line. It
+ * has kernels and no boot loader: that comes off the card.
  */
 const directory = join(import.meta.dirname, "..", "..", "build", "rack-test");
 const IMPORT_TIMEOUT_MS = 900_000;
@@ -27,11 +29,15 @@ const resources = new Resources();
 let network: NetworkNamespace;
 let board: Board;
 let uqbar: QemuMachine;
+let tlon: QemuMachine;
+/** What the board's root file system was made of. */
+let gathered: string;
 
 beforeAll(async () => {
   const tell = (line: string): void => console.log(line);
   const guest = await ensureGuest(tell);
   const parts = await ensureBoard(resources, join(directory, "..", "board"), tell);
+  gathered = join(dirname(parts.kernel), "root");
   rmSync(directory, { recursive: true, force: true });
   network = await NetworkNamespace.create(resources, "172.16.0.2");
   const card = await Card.flash(directory, parts);
@@ -44,8 +50,14 @@ beforeAll(async () => {
   uqbar = await QemuMachine.install(resources, network, {
     name: "uqbar",
     mac: "52:54:00:16:00:10",
-    firmware: "bios",
+    firmware: "uefi",
     directory: join(directory, "uqbar"),
+  });
+  tlon = await QemuMachine.install(resources, network, {
+    name: "tlon",
+    mac: "52:54:00:16:00:11",
+    firmware: "uefi-arm64",
+    directory: join(directory, "tlon"),
   });
 }, 1_500_000);
 
@@ -63,7 +75,19 @@ async function untilServing(): Promise<void> {
   }
 }
 
-test("a machine without a disk boots from an ARM board to its login", async () => {
+async function carriedOut(command: string, timeoutMs?: number): Promise<string> {
+  const done = await board.shell(command, timeoutMs);
+  expect(done, `${command}: ${done.output}`).toMatchObject({ code: 0 });
+  return done.output;
+}
+
+/** The SHA-256 of what the board sends. */
+async function fetched(url: string): Promise<string> {
+  const { stdout } = await network.run(["sh", "-c", `curl -sSf --max-time 300 ${url} | sha256sum`]);
+  return stdout.split(" ")[0] ?? "";
+}
+
+test("a UEFI machine without a disk boots from an ARM board to its login, by the boot loaders on its card", async () => {
   const poweredAtMs = performance.now();
   await board.powerOn();
   await untilServing();
@@ -75,16 +99,11 @@ test("a machine without a disk boots from an ARM board to its login", async () =
   board.type("15\r");
   await board.shows(/rackboot# *$/m);
   const stick = "$(grep -q ^/dev/sda /proc/mounts && echo sdb || echo sda)";
-  const imported = await board.shell(`rackboot volume import /dev/${stick} golden --format raw`, IMPORT_TIMEOUT_MS);
-  expect(imported, imported.output).toMatchObject({ code: 0 });
-  const commands = [
-    "rackboot volume clone golden uqbar-root",
+  await carriedOut(`rackboot volume import /dev/${stick} golden --format raw`, IMPORT_TIMEOUT_MS);
+  await carriedOut("rackboot volume clone golden uqbar-root");
+  await carriedOut(
     'rackboot machine add uqbar --mac 52:54:00:16:00:10 --address 172.16.0.16 --disk uqbar-root --arguments "rw console=ttyS0"',
-  ];
-  for (const command of commands) {
-    const done = await board.shell(command);
-    expect(done, `${command}: ${done.output}`).toMatchObject({ code: 0 });
-  }
+  );
 
   const startedAtMs = performance.now();
   await uqbar.powerOn();
@@ -93,9 +112,43 @@ test("a machine without a disk boots from an ARM board to its login", async () =
   const loginSeconds = (performance.now() - startedAtMs) / 1000;
   await lampsShow(board, { ready: 2, rack: "solid", fault: "off" });
   expect((await uqbar.shell("hostname; findmnt -no SOURCE /")).stdout).toMatch(/^uqbar\n\/dev\/sda/);
+  const log = await carriedOut("rackboot logs -n 1000 | grep -E 'boot(x64|aa64)|grub(x64|aa64)'");
+  expect(log).toMatch(/uqbar\/bootx64\.efi over tftp[\s\S]*uqbar\/grubx64\.efi over tftp/);
   record("rack", {
     place: "appliance in qemu-system-aarch64 and machine in qemu-system-x86_64, both by software emulation on the machine below",
     powerToServingSeconds: Math.round(servingSeconds * 10) / 10,
     machinePowerToLoginSeconds: Math.round(loginSeconds * 10) / 10,
   });
+});
+
+test("an arm64 machine's firmware gets shim, GRUB and its menu from the card", async () => {
+  await uqbar.cutPower();
+  await carriedOut("rackboot volume create tlon-root 1G");
+  await carriedOut("rackboot machine add tlon --mac 52:54:00:16:00:11 --address 172.16.0.17 --disk tlon-root");
+  await tlon.powerOn();
+  // Its disk is empty, which the menu says.
+  await tlon.waitFor(/this is tlon/);
+  await tlon.cutPower();
+  expect(await carriedOut("rackboot logs -n 1000 | grep tlon/")).toMatch(
+    /tlon\/bootaa64\.efi over tftp[\s\S]*tlon\/grubaa64\.efi over tftp[\s\S]*grub\.cfg over tftp/,
+  );
+});
+
+test("every boot loader on the card reaches a machine whole", async () => {
+  await carriedOut("rackboot machine add seat --mac 52:54:00:16:00:12 --address 172.16.0.2");
+  const loaders = {
+    "undionly.kpxe": "ipxe/undionly.kpxe",
+    "snponly.efi": "ipxe/snponly.efi",
+    "ipxe-arm64.efi": "ipxe/ipxe-arm64.efi",
+    "shimx64.efi": "shim/shimx64.efi.signed",
+    "grubx64.efi": "grub/x86_64-efi-signed/grubnetx64.efi.signed",
+    "shimaa64.efi": "shim/shimaa64.efi.signed",
+    "grubaa64.efi": "grub/arm64-efi-signed/grubnetaa64.efi.signed",
+  };
+  for (const [name, file] of Object.entries(loaders)) {
+    const octets = readFileSync(join(gathered, "usr/lib", file));
+    const hash = createHash("sha256").update(octets).digest("hex");
+    expect(await fetched(`tftp://172.16.0.1/seat/${name}`), name).toBe(hash);
+    expect(await fetched(`http://172.16.0.1/seat/${name}`), name).toBe(hash);
+  }
 });

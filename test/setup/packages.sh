@@ -12,7 +12,7 @@ declare -A GROUPS_OF=(
     tftp-hpa atftp atftpd ipxe tcpdump dnsmasq-base isc-dhcp-client busybox openssl
     isc-dhcp-relay dhcpcd-base network-manager kea-admin kea-dhcp4-server
     rauc dbus genimage squashfs-tools lrzsz
-    qemu-system-arm u-boot-qemu g++-aarch64-linux-gnu kmod python3-magic
+    qemu-system-arm qemu-efi-aarch64 u-boot-qemu g++-aarch64-linux-gnu kmod python3-magic
     xfsprogs btrfs-progs dosfstools mtools socat xorriso cpio bzip2 lz4 xz-utils zstd
   "
 )
