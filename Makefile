@@ -87,8 +87,8 @@ image: build ## A board's card: BOARD=rpi4|rpi5|qemu, BUILDROOT=DIR (default: th
 	@firmware/image.sh "$(BOARD)" $(BUILDROOT)
 
 .PHONY: image-check
-image-check: build ## The image's tree on a real Buildroot: BUILDROOT=DIR, QUICK=1 without building
-	@firmware/check.sh "$(BUILDROOT)" $(if $(QUICK),--quick)
+image-check: build ## The image's tree on a real Buildroot: BUILDROOT=DIR; QUICK=1 without building, DEBIAN=1 with Debian's compiler
+	@firmware/check.sh "$(BUILDROOT)" $(if $(QUICK),--quick,$(if $(DEBIAN),--debian-toolchain))
 
 .PHONY: bench-storm
 bench-storm: build ## A boot storm: forty clones of one disk read at once, beside tgt and istgt (BENCH="--quick": the short one)
