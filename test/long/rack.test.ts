@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { readFileSync, rmSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Board, emptyDisk, ensureBoard, fileDisk, SERVING_TIMEOUT_MS } from "../harness/board.ts";
@@ -31,7 +31,7 @@ let network: NetworkNamespace;
 let board: Board;
 let uqbar: QemuMachine;
 let tlon: QemuMachine;
-/** What the board's root file system was made of. */
+/** The board's root file system, before it was packed. */
 let gathered: string;
 let powerToServingSeconds = 0;
 
@@ -39,7 +39,7 @@ beforeAll(async () => {
   const tell = (line: string): void => console.log(line);
   const guest = await ensureGuest(tell);
   const parts = await ensureBoard(resources, join(directory, "..", "board"), tell);
-  gathered = join(dirname(parts.kernel), "root");
+  gathered = join(parts.folder, "root");
   rmSync(directory, { recursive: true, force: true });
   network = await NetworkNamespace.create(resources, "172.16.0.2");
   const card = await Card.flash(directory, parts);
