@@ -105,6 +105,11 @@ bench-http: build ## HTTP beside nginx: a cached gigabyte, and forty downloads a
 	@test/setup/packages.sh build test
 	@node test/bench/http.ts $(BENCH)
 
+.PHONY: bench-grub
+bench-grub: build ## What GRUB takes for a kernel and an initramfs: by TFTP, by HTTP, and from dnsmasq
+	@test/setup/packages.sh demo test
+	@node test/bench/grub.ts $(BENCH)
+
 .PHONY: bench-looks
 bench-looks: build ## How long a machine waits for the menu that its own disk asks for
 	@test/setup/packages.sh demo test
