@@ -11,6 +11,8 @@ const config: ViteUserConfig = defineConfig({
           name: "unit",
           include: ["test/**/*.test.ts"],
           exclude: ["test/native/**", "test/peers/**", "test/netboot/**", "test/appliance/**", "test/long/**"],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
         },
       },
       { test: { name: "native", include: ["test/native/**/*.test.ts"], testTimeout: 60_000, ...oneAtATime } },
