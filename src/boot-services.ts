@@ -254,7 +254,7 @@ export class BootServices {
   }
 
   #facts(): ServerFacts {
-    const { network, iscsi, tftp, http } = this.#settings().config;
+    const { network, iscsi, tftp, http, dhcp } = this.#settings().config;
     const [first = network.address, ...others] = iscsi.portals;
     return {
       address: network.address,
@@ -262,6 +262,7 @@ export class BootServices {
       httpPort: this.#http?.port || http.port,
       portals: [first, ...others],
       iscsiPort: this.#parts.iscsiPort() || iscsi.port,
+      isProxy: dhcp.mode === "proxy",
     };
   }
 

@@ -9,6 +9,8 @@ export interface ServerFacts {
   /** iSCSI portals; the first is the one that a kernel line names. */
   readonly portals: readonly [Ipv4, ...Ipv4[]];
   readonly iscsiPort: number;
+  /** Addresses are another server's, and its answer is where a loader may look for its own server: `dhcp.mode: proxy`. */
+  readonly isProxy?: boolean;
 }
 
 /** `http://172.16.0.1/path`, with the port where it is not HTTP's own. */

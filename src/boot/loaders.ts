@@ -91,12 +91,16 @@ export function namedLoader(path: string): LoaderFile {
   return { name: basename(path).replace(/\.signed$/, ""), path };
 }
 
-/** The name of the loader that a machine's firmware is given, or undefined where there is none for it. */
-export function loaderName(kind: FirmwareKind, machine: Machine, found: FoundLoaders): string | undefined {
+/**
+ * The name of the loader that a machine's firmware is given, or undefined where there is none for it. `isProxy`: where another server
+ * hands out the addresses, GRUB asks that one for its menu, whatever shim did; iPXE heeds both servers.
+ */
+export function loaderName(kind: FirmwareKind, machine: Machine, found: FoundLoaders, isProxy = false): string | undefined {
   if (kind.startsWith("ipxe-")) return undefined;
   const { boot } = machine;
   const uefi = UEFI.exec(kind)?.[1];
   if (boot.kind === "uki") return uefi === undefined ? found.ipxe.get(kind)?.name : UKI_NAME;
+  if (isProxy && uefi !== undefined && configuredLoader(machine) === undefined && found.ipxe.has(kind)) return found.ipxe.get(kind)?.name;
   // Nobody waits for DHCP: which loader it is turns out when it is asked for.
   if (bringsLoader(machine) && uefi !== undefined) return uefi === "x64" ? "bootx64.efi" : "bootaa64.efi";
   if (boot.kind === "disk") return found.ipxe.get(kind)?.name;

@@ -17,7 +17,10 @@ export function bootOffer(kind: FirmwareKind, machine: Machine, facts: ServerFac
   // Whatever it is told, it asks for files by names of its own.
   if (kind === "raspberry-pi") return { file: "bootcode.bin" };
   // U-Boot looks for its menu beside whatever the name is, and its EFI half starts the loader.
-  const loader = kind === "uboot-arm64" ? (loaderName("uefi-arm64-pxe", machine, found) ?? "pxelinux.0") : loaderName(kind, machine, found);
+  const loader =
+    kind === "uboot-arm64"
+      ? (loaderName("uefi-arm64-pxe", machine, found) ?? "pxelinux.0")
+      : loaderName(kind, machine, found, facts.isProxy === true);
   if (loader === undefined) return undefined;
   const path = `${machine.name}/${loader}`;
   return { file: kind.endsWith("-http") ? httpUrl(facts, `/${path}`) : path };

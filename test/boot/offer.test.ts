@@ -88,6 +88,17 @@ describe("a machine is sent to a loader that its firmware can start", () => {
   });
 });
 
+test("beside another DHCP server a machine gets the loader that heeds both", () => {
+  const facts = { ...FACTS, isProxy: true };
+  const disk = machine("uqbar", { boot: { kind: "disk", via: "loader" } });
+  expect(bootOffer("uefi-x64-pxe", machine(), facts, EVERYTHING)?.file).toBe("uqbar/snponly.efi");
+  expect(bootOffer("uefi-arm64-pxe", disk, facts, EVERYTHING)?.file).toBe("uqbar/snponly-arm64.efi");
+  const configured = machine("uqbar", { boot: kernelBoot({ loader: "/srv/loaders/shimx64.efi.signed" }) });
+  expect(bootOffer("uefi-x64-pxe", configured, facts, EVERYTHING)?.file).toBe("uqbar/shimx64.efi");
+  const onlyGrub = findLoaders((path) => path.includes("grubnet"));
+  expect(bootOffer("uefi-x64-pxe", machine(), facts, onlyGrub)?.file).toBe("uqbar/grubnetx64.efi");
+});
+
 test("a machine with boot: local is told nothing, so it goes on to its own disk", () => {
   expect(bootOffer("uefi-x64-pxe", machine("uqbar", { boot: { kind: "local" } }), FACTS, EVERYTHING)).toBeUndefined();
   expect(bootOffer("ipxe-bios", machine("uqbar", { boot: { kind: "local" } }), FACTS, EVERYTHING)).toBeUndefined();

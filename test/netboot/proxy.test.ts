@@ -51,7 +51,7 @@ test("a UEFI machine with an address of another server boots its disk to its log
   const { uqbar, daemon } = rack;
   expect((await uqbar.shell("ip -br -4 address show up scope global")).stdout).toContain(`${GIVEN}/24`);
   expect((await uqbar.shell("findmnt -no SOURCE /")).stdout).toBe("/dev/sda\n");
-  expect(daemon.log).toContain("uqbar/shimx64.efi over tftp");
+  expect(daemon.log).toContain("uqbar/snponly.efi over tftp");
   expect(daemon.log).not.toMatch(/uqbar has 172\.16\./);
   expect(await rack.boot()).toMatchObject({ firmware: "uefi-x64-pxe" });
 });
