@@ -78,7 +78,7 @@ export const steps: fc.Arbitrary<Step[]> = fc.array(
 
 const LONGEST_BLOCKS = 300;
 /** One COMPARE AND WRITE. */
-const MOST_SWAPPED = 16;
+const MOST_SWAPPED = 1;
 
 type Session = Initiator & { readonly connection: ConnectionId };
 
