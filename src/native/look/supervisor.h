@@ -39,6 +39,7 @@ class Supervisor {
   void answer_one();
   Answer decide(const seccomp_notif& request);
   Answer open(uint64_t path, uint64_t flags) const;
+  Answer status(uint64_t path, uint64_t address) const;
   Answer seek(int64_t offset, int whence);
   void note_read();
   std::string text_at(uint64_t address) const;
