@@ -1,5 +1,5 @@
 import { noLoaderWords } from "../machine/boot-words.ts";
-import type { MachineName } from "../machine/identifiers.ts";
+import type { Ipv4, MachineName } from "../machine/identifiers.ts";
 import type { Identity, TimedEvent } from "./events.ts";
 import {
   type BootRecord,
@@ -30,7 +30,8 @@ function change(state: State, event: TimedEvent): State {
       return seen(state, event);
     case "dhcp.offered":
     case "dhcp.acknowledged":
-      return updateMachine(seen(state, event), event.machine, (machine) => ({ ...machine, address: event.address }));
+      // A proxy offers none.
+      return event.address === "0.0.0.0" ? seen(state, event) : livesAt(seen(state, event), event);
     case "transfer.started":
     case "transfer.progressed":
     case "transfer.finished":
@@ -276,6 +277,10 @@ function updateMachine(state: State, name: MachineName | undefined, update: (mac
   return { ...state, machines: { ...state.machines, [name]: update(machine) } };
 }
 
+function livesAt(state: State, { machine: name, address }: { readonly machine?: MachineName; readonly address: Ipv4 }): State {
+  return updateMachine(state, name, (machine) => ({ ...machine, address }));
+}
+
 type TransferEvent = Extract<TimedEvent, { type: "transfer.started" | "transfer.progressed" | "transfer.finished" | "transfer.failed" }>;
 
 function changeTransfer(state: State, event: TransferEvent): State {
@@ -283,7 +288,10 @@ function changeTransfer(state: State, event: TransferEvent): State {
   if (event.type === "transfer.started") {
     const { type: _type, transfer, atMs, ...what } = event;
     const transfers = { ...newest(others, MAX_TRANSFERS - 1), [transfer]: { ...what, sentBytes: 0, startedAtMs: atMs } };
-    return updateMachine({ ...state, transfers }, event.machine, (machine) => ({ ...machine, lastSeenAtMs: atMs }));
+    return livesAt(
+      updateMachine({ ...state, transfers }, event.machine, (machine) => ({ ...machine, lastSeenAtMs: atMs })),
+      event,
+    );
   }
   if (before === undefined) return state;
   if (event.type !== "transfer.progressed") return { ...state, transfers: others };

@@ -51,6 +51,25 @@ describe("the network card that iPXE shows", () => {
   });
 });
 
+describe("the address of a machine", () => {
+  const offered: StateEvent = { type: "dhcp.offered", machine: uqbar, mac: "52:54:00:16:00:10" as Mac, address: "0.0.0.0" as Ipv4 };
+  const asksForFile: StateEvent = {
+    type: "transfer.started",
+    machine: uqbar,
+    transfer: 1,
+    transport: "tftp",
+    address,
+    path: "uqbar/snponly.efi",
+    role: "loader",
+    sizeBytes: 1,
+  };
+
+  it("is where its files go, when another server gives it", () => {
+    expect(afterEvents([offered], ready).machines["uqbar"]?.address).toBeUndefined();
+    expect(afterEvents([offered, asksForFile, offered], ready).machines["uqbar"]?.address).toBe(address);
+  });
+});
+
 describe("a whole boot", () => {
   it("leaves the machine with its address, its session, and nothing in flight", () => {
     const state = afterEvents(
