@@ -47,13 +47,17 @@ afterAll(async () => {
 });
 
 test("a UEFI machine with an address of another server boots its disk to its login prompt", async () => {
-  expect(await rack.bootToLogin()).toBe(1);
   const { uqbar, daemon } = rack;
+  await uqbar.powerOn();
+  expect((await uqbar.waitUntilUp()).boot).toBe(1);
+  // The other server gives no names.
+  await uqbar.waitFor(/login:/);
   expect((await uqbar.shell("ip -br -4 address show up scope global")).stdout).toContain(`${GIVEN}/24`);
   expect((await uqbar.shell("findmnt -no SOURCE /")).stdout).toBe("/dev/sda\n");
   expect(daemon.log).toContain("uqbar/snponly.efi over tftp");
   expect(daemon.log).not.toMatch(/uqbar has 172\.16\./);
   expect(await rack.boot()).toMatchObject({ firmware: "uefi-x64-pxe" });
+  expect((await daemon.status()).state.machines["uqbar"]?.address).toBe(GIVEN);
 });
 
 test("a BIOS machine does so through the iPXE of its card, up to its kernel", async () => {
