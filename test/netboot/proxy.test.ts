@@ -4,12 +4,10 @@ import { copyDisk, ensureGuest, GUEST_ARGUMENTS } from "../harness/guest.ts";
 import { emptyDirectory, LoneMachine } from "../harness/lone-machine.ts";
 import { QemuMachine } from "../harness/qemu.ts";
 import { Resources } from "../harness/resources.ts";
-import { Client } from "../peers/dhcp-client.ts";
+import { GIVEN, startOtherServer } from "../peers/dnsmasq.ts";
 
 /** A network whose addresses are another server's, dnsmasq's here: rackboot gives nothing but what to boot, and disks. */
 
-const OTHER_SERVER = "172.16.0.66";
-const GIVEN = "172.16.0.210";
 const MAC = "52:54:00:16:00:10";
 
 const resources = new Resources();
@@ -25,21 +23,7 @@ beforeAll(async () => {
   // Nobody has told rackboot which address will be its machine's.
   const machine = { address: undefined, disks: [{ file: disk }], boot };
   rack = await LoneMachine.start(resources, { directory, machine, config: { dhcp: { mode: "proxy" } } });
-
-  const other = await Client.plugIn({ resources, box: rack.namespace, folder: directory }, "dnsmasq0", "52:54:00:16:00:66");
-  await other.run(["ip", "address", "add", `${OTHER_SERVER}/24`, "dev", "eth0"]);
-  const quiet = [
-    "--keep-in-foreground",
-    "--conf-file=/dev/null",
-    "--port=0",
-    "--user=root",
-    "--pid-file=",
-    "--no-ping",
-    "--log-facility=-",
-  ];
-  const leases = `--dhcp-leasefile=${join(directory, "dnsmasq.leases")}`;
-  const server = other.start(["dnsmasq", ...quiet, "--interface=eth0", `--dhcp-range=${GIVEN},${GIVEN},1h`, leases]);
-  await server.output.waitFor(/DHCP, IP range/, 15_000);
+  await startOtherServer(resources, rack.namespace, directory);
 });
 
 afterAll(async () => {

@@ -9,11 +9,9 @@ import { Daemon } from "../harness/daemon.ts";
 import { BRIDGE, NetworkNamespace } from "../harness/netns.ts";
 import { Resources } from "../harness/resources.ts";
 import { Client } from "./dhcp-client.ts";
+import { GIVEN, OTHER_SERVER, startOtherServer } from "./dnsmasq.ts";
 
 /** A network whose addresses are dnsmasq's: the daemon gives nothing but what to boot, to a machine whose address nobody told it. */
-
-const OTHER_SERVER = "172.16.0.66";
-const GIVEN = "172.16.0.210";
 
 const resources = new Resources();
 const folder = mkdtempSync(join(tmpdir(), "rackboot-proxy-"));
@@ -33,22 +31,8 @@ beforeAll(async () => {
   writeFileSync(files.config, stringify(config));
   const box = await NetworkNamespace.create(resources);
   daemon = await Daemon.start(resources, box, files);
-  const place = { resources, box, folder };
-  uqbar = await Client.plugIn(place, "port0", "52:54:00:16:00:10");
-  const other = await Client.plugIn(place, "port1", "52:54:00:16:00:66");
-  await other.run(["ip", "address", "add", `${OTHER_SERVER}/24`, "dev", "eth0"]);
-  const quiet = [
-    "--keep-in-foreground",
-    "--conf-file=/dev/null",
-    "--port=0",
-    "--user=root",
-    "--pid-file=",
-    "--no-ping",
-    "--log-facility=-",
-  ];
-  const leases = `--dhcp-leasefile=${join(folder, "dnsmasq.leases")}`;
-  const server = other.start(["dnsmasq", ...quiet, "--interface=eth0", `--dhcp-range=${GIVEN},${GIVEN},1h`, leases]);
-  await server.output.waitFor(/DHCP, IP range/, 15_000);
+  uqbar = await Client.plugIn({ resources, box, folder }, "port0", "52:54:00:16:00:10");
+  await startOtherServer(resources, box, folder);
 });
 
 afterAll(async () => {
@@ -65,7 +49,7 @@ test("firmware hears dnsmasq's address and our boot file, each from its own serv
     .split("\n")
     .map((line) => JSON.parse(line) as object);
   expect(replies).toContainEqual(
-    expect.objectContaining({ type: 2, server: "172.16.0.1", yiaddr: "0.0.0.0", vendorClass: "PXEClient", file: "uqbar/shimx64.efi" }),
+    expect.objectContaining({ type: 2, server: "172.16.0.1", yiaddr: "0.0.0.0", vendorClass: "PXEClient", file: "uqbar/snponly.efi" }),
   );
   expect(replies).toContainEqual(expect.objectContaining({ type: 2, server: OTHER_SERVER, yiaddr: GIVEN, file: "" }));
   expect(replies).toContainEqual(expect.objectContaining({ type: 5, server: OTHER_SERVER, yiaddr: GIVEN }));

@@ -51,7 +51,7 @@ class Delivery {
   Delivery& operator=(const Delivery&) = delete;
 
   virtual void begin() = 0;
-  /// The socket can be read or written, or has an error; or somebody looks whether it has. Returns whether there was anything to do.
+  /// Called when the socket can be read or written or has an error, and when it is looked at in case. Returns whether there was work.
   virtual bool ready() = 0;
   /// `deadlineMs` has come.
   virtual void timeout() = 0;
